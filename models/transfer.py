@@ -1,0 +1,108 @@
+"""What starts from other weights: loading, freezing and the differential learning rate.
+
+Written once over the ordered, named stages that every backbone declares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from models.crnn import CRNN
+
+FREEZE_STRATEGIES = ("none", "early", "partial", "all")
+
+
+def stages_to_freeze(names: list[str], strategy: str) -> tuple[str, ...]:
+    """The frozen ones among ordered stage names.
+
+    `early` takes the first half, rounded up (stem, layer1 and layer2 of a ResNet), `partial` all
+    but the last, `all` every one. What a backbone adds outside its stages is never frozen.
+    """
+    counts = {
+        "none": 0,
+        "early": math.ceil(len(names) / 2),
+        "partial": len(names) - 1,
+        "all": len(names),
+    }
+    return tuple(names[: counts[strategy]])
+
+
+def freeze(model: CRNN, strategy: str) -> None:
+    """Freeze the backbone's stages by strategy; their BatchNorm stands still from here on."""
+    model.frozen_stages = stages_to_freeze(list(model.backbone.stages), strategy)
+    for stage in model.frozen_stages:
+        for module in model.backbone.stage_modules(stage):
+            module.requires_grad_(False)
+    model.train(model.training)
+
+
+def parameter_groups(model: nn.Module, lr: float, backbone_lr: float, weight_decay: float):
+    """Optimizer groups of the trainable parameters: backbone stages at `backbone_lr`, rest at `lr`.
+
+    Weight decay goes to matrices and convolutions only, not to biases and BatchNorm.
+    """
+    staged: set[int] = set()
+    if isinstance(model, CRNN):
+        for stage in model.backbone.stages:
+            for module in model.backbone.stage_modules(stage):
+                staged.update(id(parameter) for parameter in module.parameters())
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            rate = backbone_lr if id(parameter) in staged else lr
+            decay = weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [
+        {"params": params, "lr": rate, "initial_lr": rate, "weight_decay": decay}
+        for (rate, decay), params in groups.items()
+    ]
+
+
+def load_backbone(model: CRNN, state_dict: Mapping[str, Tensor]) -> None:
+    """Put a classification network's weights into the backbone's stages, strictly.
+
+    Every tensor of every stage must be there and fit; only the classifier `fc.*` is left over. A
+    grey first convolution takes the sum over RGB. KeyError or ValueError says what does not fit.
+    """
+    loaded = {name: value for name, value in state_dict.items() if not name.startswith("fc.")}
+    own = model.backbone.state_dict()
+    prefixes = tuple(f"{m}." for modules in model.backbone.stages.values() for m in modules)
+    wanted = [name for name in own if name.startswith(prefixes)]
+    missing = [name for name in wanted if name not in loaded]
+    foreign = [name for name in loaded if name not in wanted]
+    if missing or foreign:
+        raise KeyError(
+            f"{len(missing)} of {len(wanted)} tensors are missing (such as {missing[:1]}) and "
+            f"{len(foreign)} are foreign (such as {foreign[:1]})"
+        )
+    for name in wanted:
+        value = loaded[name]
+        if value.ndim == 4 and value.shape[1] == 3 and own[name].shape[1] == 1:
+            value = value.sum(dim=1, keepdim=True)
+        if value.shape != own[name].shape:
+            raise ValueError(f"{name} has shape {tuple(value.shape)}, not {tuple(own[name].shape)}")
+        own[name] = value
+    model.backbone.load_state_dict(own)
+
+
+def carry_head(
+    weight: Tensor, bias: Tensor, old_classes: list[str], new_classes: list[str], head: nn.Linear
+) -> int:
+    """Rows of the old head (classes in order, blank first) into a new one; returns how many."""
+    rows = {character: row for row, character in enumerate(old_classes)}
+    kept = [(row, rows[ch]) for row, ch in enumerate(new_classes) if ch in rows]
+    with torch.no_grad():
+        for new_row, old_row in kept:
+            head.weight[new_row] = weight[old_row]
+            head.bias[new_row] = bias[old_row]
+    return len(kept)
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """(trainable, frozen) numbers of parameters."""
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return trainable, sum(p.numel() for p in model.parameters()) - trainable

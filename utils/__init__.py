@@ -1,0 +1,1 @@
+"""Everything that is not a network: data, text, checkpoints, decoding, metrics, the reader."""

@@ -1,0 +1,96 @@
+"""Charsets: ordered characters, their class ids (blank 0, then 1, 2, ...), and named presets."""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from utils.errors import UserError
+
+BLANK = 0
+
+PRESETS: dict[str, str] = {
+    "digits": string.digits,
+    "lower": string.ascii_lowercase,
+    "upper": string.ascii_uppercase,
+    "alnum36": string.digits + string.ascii_lowercase,
+    "alnum62": string.digits + string.ascii_lowercase + string.ascii_uppercase,
+    # One of each group that people mistake for another is left, or none: 0OQD 1IL 2Z 5S 6G 8B UV.
+    "clear": "3479ACEFHJKMNPRTWXY",
+}
+
+
+@dataclass(frozen=True)
+class Charset:
+    """Ordered characters (code points); the id of characters[i] is i + 1, 0 is the blank."""
+
+    characters: str
+    name: str = "custom"
+
+    def __post_init__(self) -> None:
+        repeated = [ch for ch, count in Counter(self.characters).items() if count > 1]
+        if repeated:
+            raise UserError(
+                f"charset {self.name}: {repeated[0]!r} stands in it more than once; list it once"
+            )
+        if not self.characters:
+            raise UserError(f"charset {self.name}: it is empty; expected one character or more")
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    @property
+    def num_classes(self) -> int:
+        """len(charset) + 1: the blank is class 0."""
+        return len(self.characters) + 1
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {ch: i for i, ch in enumerate(self.characters, start=1)}
+
+    def encode(self, text: str) -> list[int]:
+        """Class ids of a text. KeyError on a character that is not in the charset."""
+        return [self._ids[ch] for ch in text]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of class ids, none of which may be the blank."""
+        return "".join([self.characters[i - 1] for i in ids])
+
+    def missing(self, texts: Iterable[str]) -> dict[str, int]:
+        """Characters of the texts that are not in the charset, with counts, most frequent first."""
+        counts = Counter(ch for text in texts for ch in text if ch not in self._ids)
+        return dict(counts.most_common())
+
+
+def preset_charset(name: str) -> Charset:
+    return Charset(PRESETS[name], name)
+
+
+def read_charset_file(path: str | Path) -> Charset:
+    """A charset from a UTF-8 file with one character a line (a space counts as a character)."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"charset file {path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"charset file {path}: cannot be read as UTF-8 ({error})") from None
+    characters = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.removesuffix("\r")
+        if len(line) > 1:
+            raise UserError(
+                f"{path}:{number}: {line[:20]!r} has {len(line)} characters; "
+                "expected one character a line"
+            )
+        characters.append(line)
+    return Charset("".join(characters), path.stem)
+
+
+def charset_of_texts(texts: Sequence[str]) -> Charset:
+    """Every character that occurs, in code point order."""
+    return Charset("".join(sorted(set("".join(texts)))), "found")

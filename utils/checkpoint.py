@@ -1,0 +1,181 @@
+"""Checkpoints: one file that says everything that is needed to read with it.
+
+`.pth` (torch.save of plain tensors and values) and `.safetensors` hold the same JSON header.
+Loading is strict and never runs code. torch is imported late: the header alone needs none.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models import __version__
+from models.config import ModelConfig
+from utils.charset import Charset
+from utils.errors import UserError
+from utils.files import atomic_write
+from utils.picture import ImageSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.crnn import CRNN
+
+FORMAT = "crnn-reader"
+FORMAT_VERSION = 1
+METADATA_KEY = "crnn"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint knows about its weights."""
+
+    model: ModelConfig
+    image: ImageSpec
+    charset: Charset
+    metrics: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        values = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
+        return json.dumps(values, ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, name: str) -> Header:
+        """Parse a header; UserError, with the file's name, for one that cannot be read here."""
+        try:
+            values = json.loads(text)
+            if values.pop("format") != FORMAT:
+                raise ValueError("another format")
+            version = values.pop("format_version")
+            if version > FORMAT_VERSION:
+                raise UserError(
+                    f"{name}: format version {version} is newer than {FORMAT_VERSION}, the newest "
+                    "that this project reads; update the project"
+                )
+            image = values.pop("image")
+            image = {k: tuple(v) if isinstance(v, list) else v for k, v in image.items()}
+            return cls(
+                ModelConfig(**values.pop("model")),
+                ImageSpec(**image),
+                Charset(**values.pop("charset")),
+                **values,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{name}: its header is damaged or foreign ({error!r})") from None
+
+
+def versions() -> dict[str, str]:
+    """Versions that made a checkpoint."""
+    import torch
+
+    return {"project": __version__, "torch": torch.__version__}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file's content; `training` is what a resume needs, None in one that only reads."""
+
+    path: Path
+    header: Header
+    state_dict: dict[str, Tensor]
+    training: dict[str, Any] | None = None
+
+    def build(self) -> CRNN:
+        """The network with these weights, in evaluation mode."""
+        from models.registry import build_model
+
+        try:
+            model = build_model(self.header.model)
+            model.load_state_dict(self.state_dict)
+        except (RuntimeError, ValueError, TypeError) as error:
+            reason = str(error).splitlines()
+            raise UserError(
+                f"{self.path}: its weights do not fit its own header ({reason[-1].strip()}); "
+                "the file is damaged"
+            ) from None
+        return model.eval()
+
+
+def save_checkpoint(
+    path: str | Path,
+    header: Header,
+    state_dict: Mapping[str, Tensor],
+    training: dict[str, Any] | None = None,
+) -> None:
+    """Write .pth or .safetensors, by name, whole or not at all. `training` fits only in .pth."""
+    import torch
+    from safetensors.torch import save
+
+    # Clones, because cuDNN's flattened LSTM weights are views of one storage.
+    tensors = {
+        name: value.detach().cpu().contiguous().clone() for name, value in state_dict.items()
+    }
+    if Path(path).suffix == ".safetensors":
+        if training is not None:
+            raise ValueError("a .safetensors file holds no training state")
+        data = save(tensors, metadata={METADATA_KEY: header.to_json()})
+    else:
+        content: dict[str, Any] = {"header": header.to_json(), "model": tensors}
+        if training is not None:
+            content["training"] = training
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        data = buffer.getbuffer()
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a .pth or .safetensors, told apart by content; UserError says what is wrong with it."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: it is a folder; expected a .pth or .safetensors file")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; train.py writes checkpoints/best.pth")
+    with path.open("rb") as file:
+        start = file.read(16)
+    if not start:
+        raise UserError(f"{path}: the file is empty (0 bytes); expected a checkpoint")
+    return _load_pth(path) if start.startswith(b"PK") else _load_safetensors(path, start)
+
+
+def _load_safetensors(path: Path, start: bytes) -> Checkpoint:
+    from safetensors import SafetensorError, safe_open
+
+    if start[8:9] != b"{":
+        raise UserError(f"{path}: neither a .pth nor a .safetensors checkpoint of this project")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path}: truncated or damaged ({error}); copy or train it anew") from None
+    if METADATA_KEY not in metadata:
+        raise UserError(f"{path}: a .safetensors file, but not a checkpoint of this project")
+    return Checkpoint(path, Header.from_json(metadata[METADATA_KEY], str(path)), tensors)
+
+
+def _load_pth(path: Path) -> Checkpoint:
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path}: holds pickled code or objects, which are never run here; "
+            "expected a checkpoint of this project"
+        ) from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: truncated or damaged ({reason}); copy or train it anew") from None
+    if not isinstance(content, dict) or not isinstance(content.get("header"), str):
+        raise UserError(f"{path}: a .pth file, but not a checkpoint of this project")
+    header = Header.from_json(content["header"], str(path))
+    return Checkpoint(path, header, content["model"], content.get("training"))

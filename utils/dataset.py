@@ -1,0 +1,171 @@
+"""Data sets on disk: `open_dataset(path)`, labels.txt, dataset.json, and their checks.
+
+data/{train,val,test}/   pictures (sub-folders too) and labels.txt: `file name<TAB>text`, UTF-8
+data/dataset.json        what made the set, where generate_data.py did
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from utils.errors import UserError
+from utils.picture import PictureError, open_picture
+from utils.synth import CaptchaRecipe
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled picture: its file, its label, and where that is said (labels.txt:line)."""
+
+    path: Path
+    label: str
+    where: str
+
+
+@dataclass
+class BadRows:
+    """Rows that cannot be used, named, and how many of them the user allows."""
+
+    allowed: int
+    sentences: list[str] = field(default_factory=list)
+
+    def add(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+    def settle(self) -> None:
+        """Raise if there are more than allowed; otherwise print each one that is left out."""
+        count = len(self.sentences)
+        if count > self.allowed:
+            more = [f"and {count - 10} more"] if count > 10 else []
+            fix = f"mend or drop the rows, or skip them with --max_bad_rows {count}"
+            raise UserError("\n".join(self.sentences[:10] + more + [fix]))
+        for sentence in self.sentences:
+            print(f"skipped: {sentence}")
+        if count:
+            print(f"skipped {count} bad rows of at most {self.allowed} (--max_bad_rows)")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A root with splits, each a list of rows; `recipe` is None where dataset.json is missing.
+
+    A root that is itself one split stands under every name, and says so in `is_one_split`.
+    """
+
+    root: Path
+    splits: dict[str, list[Row]]
+    recipe: CaptchaRecipe | None
+    is_one_split: bool = False
+
+    def split(self, name: str) -> list[Row]:
+        """The rows of a split; UserError where there is none of that name, or it is empty."""
+        if name not in self.splits:
+            raise UserError(
+                f"{self.root}: no split {name!r} with a labels.txt; it has "
+                f"{', '.join(self.splits) or 'none'} (generate_data.py makes train, val and test)"
+            )
+        if not self.splits[name]:
+            raise UserError(f"{self.root}: the split {name!r} is empty; expected 1 picture or more")
+        return self.splits[name]
+
+
+def open_dataset(path: str | Path, bad_rows: BadRows, only: Sequence[str] = SPLITS) -> DataSet:
+    """A root with splits, or one split (a folder with labels.txt), which then has every name.
+
+    Reads labels only; `check_pictures` reads the pictures. Rows that cannot be used go to
+    `bad_rows`, which the caller settles.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        what = "it is a file" if root.exists() else "no such folder"
+        raise UserError(f"data root {root}: {what}; make a set with python generate_data.py")
+    if (root / "labels.txt").is_file():
+        rows = read_labels(root / "labels.txt", bad_rows)
+        return DataSet(root, dict.fromkeys(only, rows), read_recipe(root.parent), True)
+    folders = {name: root / name for name in SPLITS if (root / name).is_dir()}
+    if not folders:
+        raise UserError(
+            f"data root {root}: neither a labels.txt nor a folder train, val or test is in it; "
+            "make a set with python generate_data.py"
+        )
+    splits = {}
+    for name, folder in folders.items():
+        if name in only:
+            splits[name] = read_labels(folder / "labels.txt", bad_rows)
+    return DataSet(root, splits, read_recipe(root))
+
+
+def read_labels(path: Path, bad_rows: BadRows) -> list[Row]:
+    """Rows of a labels.txt: LF or CRLF, with or without BOM, blank lines passed over."""
+    try:
+        text = path.read_text(encoding="utf-8-sig", newline="")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected rows of `file name<TAB>text`") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    rows = []
+    present = _files_below(path.parent)
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.removesuffix("\r")
+        if not line.strip():
+            continue
+        name, tab, label = line.partition("\t")
+        relative = PurePosixPath(name.replace("\\", "/"))
+        if not tab:
+            bad_rows.add(f"{path}:{number}: {line[:40]!r} has no tab; expected file name<TAB>text")
+        elif not label:
+            bad_rows.add(f"{path}:{number}: {name!r} has an empty label; expected its text")
+        elif ".." in relative.parts or relative.is_absolute():
+            bad_rows.add(f"{path}:{number}: {name!r} lies outside the folder; move it inside")
+        elif str(relative) not in present:
+            bad_rows.add(f"{path}:{number}: {name!r} is not in {path.parent}; restore or drop it")
+        else:
+            rows.append(Row(path.parent / relative, label, f"{path}:{number}"))
+    return rows
+
+
+def _files_below(folder: Path) -> set[str]:
+    """Relative names, with /, of every file below a folder: one walk instead of a stat a row."""
+    names = set()
+    for parent, _, files in os.walk(folder, followlinks=True):
+        prefix = Path(parent).relative_to(folder).as_posix()
+        names.update(files if prefix == "." else (f"{prefix}/{name}" for name in files))
+    return names
+
+
+def check_pictures(rows: list[Row], bad_rows: BadRows) -> list[Row]:
+    """The rows whose pictures can be decoded whole; the others go to `bad_rows`, named."""
+
+    def problem(row: Row) -> str | None:
+        try:
+            open_picture(row.path, 1)
+        except PictureError as error:
+            return f"{row.where}: {row.path.name}: {error}"
+        return None
+
+    with ThreadPoolExecutor() as pool:
+        problems = list(pool.map(problem, rows, chunksize=64))
+    for sentence in problems:
+        if sentence:
+            bad_rows.add(sentence)
+    return [row for row, sentence in zip(rows, problems, strict=True) if not sentence]
+
+
+def read_recipe(root: Path) -> CaptchaRecipe | None:
+    """The recipe in dataset.json, or None where that file is not."""
+    path = root / "dataset.json"
+    if not path.is_file():
+        return None
+    try:
+        return CaptchaRecipe.from_json(json.loads(path.read_text(encoding="utf-8"))["recipe"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a data set's description ({error}); restore it") from None

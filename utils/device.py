@@ -1,0 +1,66 @@
+"""Choosing the device, its threads and its half precision. torch is imported late."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from utils.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def set_threads(num_threads: int | None) -> int:
+    """Give torch its CPU threads (None: the usable cores, at most 8); call before torch is used.
+
+    Waiting threads sleep: OpenMP's default is to spin, which takes a core from the workers that
+    draw pictures, and a busy neighbour then slows every step.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
+    import torch
+
+    threads = num_threads or min(usable_cores(), 8)
+    torch.set_num_threads(threads)
+    return threads
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; auto takes cuda, then mps, then cpu."""
+    import torch
+
+    found = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if found[kind])
+    if not found[name]:
+        there = ", ".join(kind for kind, is_there in found.items() if is_there)
+        raise UserError(
+            f"--device {name}: not on this machine, which has {there}; use --device auto"
+        )
+    return torch.device(name)
+
+
+def half_precision(device: torch.device, wanted: bool) -> torch.dtype | None:
+    """The autocast type: bf16 where the hardware has it, fp16 on older CUDA, None for fp32."""
+    import torch
+
+    if not wanted or device.type == "mps":
+        return None
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if has_bf16 else None

@@ -1,0 +1,38 @@
+"""The error that a user can act on, and the one place where scripts print it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class UserError(Exception):
+    """One sentence: the value, what was expected, the fix. Scripts print it and exit with 2."""
+
+
+def run_script(main: Callable[[], int]) -> int:
+    """Run a script's body; a UserError becomes its sentence on stderr and exit code 2."""
+    name = Path(sys.argv[0]).name or "python"
+    try:
+        return main()
+    except UserError as error:
+        for sentence in str(error).splitlines():
+            print(f"{name}: error: {sentence}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{name}: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        print(f"{name}: error: cannot write{where}: {error.strerror}", file=sys.stderr)
+        return 2

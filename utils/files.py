@@ -1,0 +1,73 @@
+"""Writing files whole or not at all, and listing pictures in a natural order."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
+
+from utils.errors import UserError
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """A binary file that appears under `path` only when it is complete and flushed to disk.
+
+    Written beside it under a temporary name and renamed; an error leaves nothing behind.
+    """
+    path = Path(path)
+    check_output_file(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """UTF-8 with LF line ends, whole or not at all."""
+    with atomic_write(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def check_output_file(path: str | Path) -> None:
+    """UserError where a file cannot come to stand under that name."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: it is a folder; give the name of a file")
+    for parent in path.parents:
+        if parent.exists() and not parent.is_dir():
+            raise UserError(f"{path}: {parent} is a file, not a folder; choose another path")
+
+
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sorts img2 before img10."""
+    parts = re.split(r"(\d+)", path.as_posix())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts]
+
+
+def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
+    """Every file with a name that Pillow reads, in natural order; UserError where there is none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "it is a file" if folder.exists() else "no such folder"
+        raise UserError(f"{folder}: {what}; expected a folder with pictures")
+    Image.init()
+    suffixes = {suffix for suffix, kind in Image.EXTENSION.items() if kind in Image.OPEN}
+    found = (path for path in (folder.rglob("*") if recursive else folder.iterdir()))
+    pictures = [path for path in found if path.suffix.lower() in suffixes and path.is_file()]
+    if not pictures:
+        deeper = "" if recursive else "; --recursive also looks into its sub-folders"
+        raise UserError(f"{folder}: no pictures in this folder{deeper}")
+    return sorted(pictures, key=natural_key)

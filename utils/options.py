@@ -1,0 +1,172 @@
+"""Command-line options from a frozen dataclass: field = flag = default = help = what is stored.
+
+A field is declared with `option(default, "help")`; its annotation says how the text is read.
+Every problem of the command line and of a --config recipe is collected and told at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from utils.errors import UserError
+
+T = TypeVar("T")
+
+
+def option(default: Any, help: str, choices: Sequence[str] = (), positional: bool = False) -> Any:
+    """A dataclass field that is also a flag. A positional takes zero or one word."""
+    metadata = {"help": help, "choices": tuple(choices), "positional": positional}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parsed(typing.Generic[T]):
+    """The options and the names of those that the user gave, on the line or in a recipe."""
+
+    options: T
+    given: frozenset[str]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> typing.NoReturn:
+        raise UserError(f"{message}; see --help")
+
+
+def parse(cls: type[T], argv: Sequence[str] | None, description: str, epilog: str = "") -> Parsed:
+    """Read argv (None: the process's own) into `cls`, a dataclass of option() fields.
+
+    `cls` may have a method problems() -> list of sentences, for values that do not go together.
+    Raises UserError with one sentence a line, all of them at once.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    kinds = {name: hint for name, hint in typing.get_type_hints(cls).items() if name in fields}
+    parser = _build_parser(fields, kinds, description, epilog)
+    values, unknown = parser.parse_known_args(argv)
+    problems = [_unknown_flag(word, fields) for word in unknown if word.startswith("-")]
+    stray = [word for word in unknown if not word.startswith("-")]
+    if stray and not problems:
+        problems.append(f"{' '.join(stray)!r} belongs to no flag; see --help")
+    given: dict[str, Any] = {}
+    if getattr(values, "config", None):
+        given.update(_read_recipe(Path(values.config), fields, kinds, problems))
+    for name, text in vars(values).items():
+        if text is not None and name in fields:
+            try:
+                given[name] = _convert(text, kinds[name], fields[name].metadata["choices"])
+            except ValueError as error:
+                problems.append(f"--{name} {_shown(text)}: {error}")
+    options = cls(**given)
+    if not problems and hasattr(options, "problems"):
+        problems += options.problems()
+    if problems:
+        raise UserError("\n".join(problems))
+    return Parsed(options, frozenset(given))
+
+
+def _build_parser(fields, kinds, description: str, epilog: str) -> argparse.ArgumentParser:
+    parser = _Parser(
+        description=description,
+        epilog=epilog,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name, field in fields.items():
+        kind, help_text = _bare(kinds[name]), field.metadata["help"]
+        if field.metadata["choices"]:
+            help_text += f" [{', '.join(field.metadata['choices'])}]"
+        if field.default is not None and field.default != ():
+            help_text += f" (default: {_shown(field.default)})"
+        help_text = help_text.replace("%", "%%")
+        if field.metadata["positional"]:
+            parser.add_argument(name, nargs="?", default=None, help=help_text)
+        elif kind is bool:
+            parser.add_argument(
+                f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=help_text
+            )
+        elif typing.get_origin(kind) is tuple:
+            parser.add_argument(f"--{name}", nargs="+", default=None, metavar="X", help=help_text)
+        else:
+            metavar = {int: "N", float: "X", str: "TEXT"}[kind]
+            parser.add_argument(f"--{name}", default=None, metavar=metavar, help=help_text)
+    return parser
+
+
+def _bare(kind: Any) -> Any:
+    """`int | None` -> int."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return next(part for part in typing.get_args(kind) if part is not type(None))
+    return kind
+
+
+def _convert(value: Any, kind: Any, choices: tuple[str, ...]) -> Any:
+    """A flag's text, or a recipe's value, as the field's type; ValueError says what is wanted."""
+    kind = _bare(kind)
+    if typing.get_origin(kind) is tuple:
+        items = value if isinstance(value, list) else [value]
+        return tuple(_convert(item, typing.get_args(kind)[0], choices) for item in items)
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise ValueError("expected true or false")
+        return value
+    if kind is str:
+        if not isinstance(value, str):
+            raise ValueError("expected a text in quotes")
+        if choices and value not in choices:
+            near = get_close_matches(value, choices, n=1, cutoff=0.0)[0]
+            raise ValueError(f"expected one of {', '.join(choices)}; did you mean {near!r}?")
+        return value
+    wanted = "a whole number" if kind is int else "a number"
+    if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        raise ValueError(f"expected {wanted}")
+    try:
+        number = kind(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected {wanted}") from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError(f"expected {wanted} that is finite")
+    return number
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return " ".join(str(item) for item in value)
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def _unknown_flag(word: str, fields) -> str:
+    flag = word.split("=")[0]
+    near = get_close_matches(flag.lstrip("-"), fields, n=1, cutoff=0.5)
+    return f"{flag} is not a flag of this script" + (
+        f"; did you mean --{near[0]}?" if near else "; see --help"
+    )
+
+
+def _read_recipe(path: Path, fields, kinds, problems: list[str]) -> dict[str, Any]:
+    """The flags that a TOML recipe sets; problems are added to the list."""
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problems.append(f"--config {path}: no such file")
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        problems.append(f"--config {path}: not a TOML recipe ({error})")
+        return {}
+    values = {}
+    for key, value in recipe.items():
+        if key not in fields or key == "config":
+            near = get_close_matches(key, fields, n=1, cutoff=0.0)[0]
+            problems.append(f"{path}: {key!r} is not a flag of this script; did you mean {near!r}?")
+            continue
+        try:
+            values[key] = _convert(value, kinds[key], fields[key].metadata["choices"])
+        except ValueError as error:
+            problems.append(f"{path}: {key} = {value!r}: {error}")
+    return values

@@ -1,0 +1,129 @@
+"""ImageSpec, and the ONE way a picture becomes a network's input (Pillow and numpy only).
+
+Training, evaluation, inference, service and export all call `prepare`.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 64_000_000
+"""A picture with more is refused by its header, before anything is decoded."""
+
+Source = str | Path | bytes | Image.Image | np.ndarray
+
+
+class PictureError(Exception):
+    """A picture that cannot be read; the message says why, without its name."""
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """What a network's input looks like; stored in the checkpoint.
+
+    Pixels are scaled to 0..1, then `mean` is subtracted and `std` divided out, by channel. With
+    `keep_ratio` the width follows the picture's ratio, up to `width`; otherwise it is `width`.
+    A `vertical` picture is turned 90 degrees counter-clockwise, so that its top comes first.
+    """
+
+    height: int = 60
+    width: int = 160
+    channels: int = 1
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.5,)
+    keep_ratio: bool = False
+    direction: str = "horizontal"
+
+    MIN_WIDTH = 8
+
+
+def open_picture(source: Source, channels: int) -> Image.Image:
+    """Decode into mode L (channels 1) or RGB (3): EXIF turned, transparency on white, first frame.
+
+    Raises PictureError for what cannot be read whole.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = _decode(source)
+            image = ImageOps.exif_transpose(image)
+            return _to_mode(image, "L" if channels == 1 else "RGB")
+    except PictureError:
+        raise
+    except FileNotFoundError:
+        raise PictureError("no such file") from None
+    except IsADirectoryError:
+        raise PictureError("it is a folder") from None
+    except Image.UnidentifiedImageError:
+        raise PictureError("not a picture that Pillow can read") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, EOFError) as error:
+        raise PictureError(f"damaged or unreadable ({error})") from None
+    except Exception as error:  # Pillow's plugins raise what they like on damaged files
+        raise PictureError(f"damaged or unreadable ({type(error).__name__}: {error})") from None
+
+
+def _decode(source: Source) -> Image.Image:
+    if isinstance(source, np.ndarray):
+        return Image.fromarray(source)
+    if not isinstance(source, Image.Image):
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        if not data:
+            raise PictureError("the file is empty (0 bytes)")
+        source = Image.open(io.BytesIO(data))
+    width, height = source.size
+    if width * height > MAX_PIXELS:
+        raise PictureError(f"{width} x {height} pixels are more than {MAX_PIXELS:,}; scale it down")
+    source.load()
+    return source
+
+
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == mode:
+        return image
+    if image.mode.startswith(("I;16", "I", "F")):
+        values = np.asarray(image, dtype=np.float32)
+        top = 65535.0 if image.mode != "F" or values.max(initial=0) > 255 else 255.0
+        if image.mode == "F" and values.max(initial=0) <= 1:
+            top = 1.0
+        image = Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image.convert(mode)
+
+
+def prepare(source: Source, spec: ImageSpec) -> np.ndarray:
+    """A picture as the network takes it: float32 (Ch, H, W), W its true width.
+
+    Raises PictureError for what cannot be read.
+    """
+    image = open_picture(source, spec.channels)
+    if spec.direction == "vertical":
+        image = image.transpose(Image.Transpose.ROTATE_90)
+    width = spec.width
+    if spec.keep_ratio:
+        natural = round(image.width * spec.height / image.height)
+        width = min(max(natural, ImageSpec.MIN_WIDTH), spec.width)
+    if image.size != (width, spec.height):
+        image = image.resize((width, spec.height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, dtype=np.float32).reshape(spec.height, width, spec.channels)
+    scale = 1.0 / (255.0 * np.asarray(spec.std, np.float32))
+    shift = np.asarray(spec.mean, np.float32) / np.asarray(spec.std, np.float32)
+    return np.ascontiguousarray((pixels * scale - shift).transpose(2, 0, 1), dtype=np.float32)
+
+
+def stack(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Prepared pictures -> images (N, Ch, H, W) padded with zeros on the right, widths (N,)."""
+    widths = np.array([picture.shape[2] for picture in pictures], dtype=np.int64)
+    channels, height, _ = pictures[0].shape
+    images = np.zeros((len(pictures), channels, height, int(widths.max())), np.float32)
+    for image, picture in zip(images, pictures, strict=True):
+        image[:, :, : picture.shape[2]] = picture
+    return images, widths

@@ -1,0 +1,134 @@
+"""The reader: `Recognizer.load(path).read(images)`, the one way from pictures to texts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from utils.charset import Charset
+from utils.checkpoint import Header, load_checkpoint
+from utils.decoding import greedy_decode, text_log_probs
+from utils.device import pick_device, usable_cores
+from utils.picture import ImageSpec, PictureError, Source, prepare, stack
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.crnn import CRNN
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was read: `confidence` is the CTC probability of the text given the picture.
+
+    A picture that cannot be read has an `error`, an empty text and confidence 0.
+    """
+
+    text: str
+    confidence: float
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class BatchOutput:
+    """log_probs (N, T, C) and lengths (N,) of the pictures `indices` of the input; the others of
+    that batch stand in `errors`."""
+
+    indices: list[int]
+    log_probs: np.ndarray
+    lengths: np.ndarray
+    errors: dict[int, str]
+
+
+class Recognizer:
+    """A network with its picture preparation and charset."""
+
+    def __init__(
+        self,
+        model: CRNN,
+        image: ImageSpec,
+        charset: Charset,
+        device: torch.device | str = "cpu",
+        amp_dtype: torch.dtype | None = None,
+    ):
+        self.model, self.image, self.charset = model, image, charset
+        self.device, self.amp_dtype = device, amp_dtype
+        self.header: Header | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto") -> Recognizer:
+        """From a .pth or .safetensors; UserError says what is wrong with the file."""
+        checkpoint = load_checkpoint(path)
+        place = pick_device(device)
+        header = checkpoint.header
+        recognizer = cls(checkpoint.build().to(place), header.image, header.charset, place)
+        recognizer.header = header
+        return recognizer
+
+    def read(self, images: Sequence[Source], batch_size: int = 64) -> list[Prediction]:
+        """Paths, bytes, Pillow images or arrays (H, W) or (H, W, 3) of uint8 -> predictions."""
+        return list(self.stream(images, batch_size))
+
+    def stream(self, images: Sequence[Source], batch_size: int = 64) -> Iterator[Prediction]:
+        """As `read`, one by one in the order of the images while the batches go on."""
+        for output in self.batches(images, batch_size):
+            found = {index: Prediction("", 0.0, reason) for index, reason in output.errors.items()}
+            if output.indices:
+                ids = greedy_decode(output.log_probs, output.lengths)
+                log_probs = text_log_probs(output.log_probs, output.lengths, ids)
+                for index, label_ids, log_prob in zip(output.indices, ids, log_probs, strict=True):
+                    confidence = float(np.exp(min(log_prob, 0.0)))
+                    found[index] = Prediction(self.charset.decode(label_ids), confidence)
+            yield from (found[index] for index in sorted(found))
+
+    def batches(self, images: Sequence[Source], batch_size: int = 64) -> Iterator[BatchOutput]:
+        """Log-probabilities batch by batch; pictures are prepared on threads, two batches ahead."""
+        with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
+            ahead: deque[tuple[int, list[Future]]] = deque()
+            starts = iter(range(0, len(images), batch_size))
+            while True:
+                while len(ahead) < 3 and (start := next(starts, None)) is not None:
+                    chunk = images[start : start + batch_size]
+                    ahead.append((start, [pool.submit(prepare, im, self.image) for im in chunk]))
+                if not ahead:
+                    return
+                start, futures = ahead.popleft()
+                yield self._run(start, futures)
+
+    def _run(self, start: int, futures: list[Future]) -> BatchOutput:
+        pictures: dict[int, np.ndarray] = {}
+        errors: dict[int, str] = {}
+        for index, future in enumerate(futures, start=start):
+            try:
+                pictures[index] = future.result()
+            except PictureError as error:
+                errors[index] = str(error)
+        if not pictures:
+            return BatchOutput([], np.empty((0, 0, 0)), np.empty(0), errors)
+        log_probs, lengths = self.log_probs(list(pictures.values()))
+        return BatchOutput(list(pictures), log_probs, lengths, errors)
+
+    def log_probs(self, pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Prepared pictures -> log_probs (N, T, C) in fp32 and lengths (N,), on the CPU."""
+        import torch
+
+        images, widths = stack(pictures)
+        batch = torch.from_numpy(images).to(self.device)
+        full = bool((widths == images.shape[3]).all())
+        true_widths = None if full else torch.from_numpy(widths).to(self.device)
+        device_type = torch.device(self.device).type
+        was_training = self.model.training
+        self.model.eval()
+        with (
+            torch.inference_mode(),
+            torch.autocast(device_type, self.amp_dtype, enabled=self.amp_dtype is not None),
+        ):
+            logits, lengths = self.model(batch, true_widths)
+        self.model.train(was_training)
+        return logits.float().log_softmax(dim=2).cpu().numpy(), lengths.cpu().numpy()

@@ -1,0 +1,129 @@
+"""Captchas drawn by the `captcha` package, each one a function of its seed alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from PIL import Image, ImageFont
+
+from utils.charset import Charset
+from utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class CaptchaRecipe:
+    """What a captcha data set is made of; stands in dataset.json and draws the same again."""
+
+    characters: str
+    charset_name: str
+    min_length: int = 4
+    max_length: int = 8
+    width: int = 160
+    height: int = 60
+    fonts: tuple[str, ...] = ()
+    """Paths of TrueType fonts; none: the package's own."""
+
+    @property
+    def charset(self) -> Charset:
+        return Charset(self.characters, self.charset_name)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> CaptchaRecipe:
+        return cls(**{**values, "fonts": tuple(values["fonts"])})
+
+
+class CaptchaRenderer:
+    """Draws a recipe's captchas. Not shared between threads: make one for each."""
+
+    def __init__(self, recipe: CaptchaRecipe):
+        self.recipe = recipe
+        self._rng = random.Random()
+        module = _seeded_package(self._rng)
+        try:
+            self._captcha = _without_blank_work(module)(
+                recipe.width, recipe.height, fonts=list(recipe.fonts) or None
+            )
+            self._captcha.truefonts  # noqa: B018 - opens the fonts, so that a bad one is told now
+        except OSError as error:
+            fonts = ", ".join(recipe.fonts)
+            raise UserError(f"--fonts {fonts}: not a font that can be opened ({error})") from None
+
+    def open_fonts(self) -> list[ImageFont.FreeTypeFont]:
+        """The recipe's fonts, each opened once, at the first size."""
+        fonts = {str(font.path): font for font in reversed(self._captcha.truefonts)}
+        return list(fonts.values())
+
+    def draw(self, *seed: int | str) -> tuple[Image.Image, str]:
+        """The picture (RGB) and its text: a function of the recipe and the seed words alone."""
+        recipe = self.recipe
+        self._rng.seed("/".join(str(word) for word in seed))
+        length = self._rng.randint(recipe.min_length, recipe.max_length)
+        text = "".join(self._rng.choice(recipe.characters) for _ in range(length))
+        return self._captcha.generate_image(text), text
+
+
+def _seeded_package(rng: random.Random) -> ModuleType:
+    """A private copy of captcha.image that draws from `rng`.
+
+    captcha 0.7.1 draws from `secrets`, which no seed reaches. The copy is ours alone: the module
+    that others import stays as it is.
+    """
+    spec = importlib.util.find_spec("captcha.image")
+    if spec is None or spec.loader is None:
+        raise UserError("the package captcha is missing; run pip install -r requirements.txt")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.secrets = SimpleNamespace(  # type: ignore[attr-defined]
+        randbelow=rng.randrange, randbits=rng.getrandbits, choice=rng.choice
+    )
+    return module
+
+
+def _without_blank_work(module: ModuleType) -> Any:
+    """The package's ImageCaptcha, less the work that cannot be seen; the pictures are the same.
+
+    A third of its glyphs are spaces, which it rotates and warps like letters. Only their size
+    counts, and the random numbers that they use up.
+    """
+
+    class Captcha(module.ImageCaptcha):  # type: ignore[misc, name-defined]
+        def _draw_character(self, c: str, draw: Any, color: Any) -> Image.Image:
+            if c != " ":
+                return super()._draw_character(c, draw, color)
+            secrets = module.secrets
+            font = secrets.choice(self.truefonts)
+            _, _, width, height = draw.multiline_textbbox((1, 1), c, font=font)
+            for low, high in (self.character_offset_dx, self.character_offset_dy):
+                secrets.randbelow(high - low + 1)
+            for _ in range(7):  # one angle, two warps, four corners
+                secrets.randbits(32)
+            return Image.new("RGBA", (int(width), int(height)))
+
+    return Captcha
+
+
+def font_problems(recipe: CaptchaRecipe) -> list[str]:
+    """Fonts that are not there, or that would draw an empty box for some character."""
+    problems = []
+    for font in recipe.fonts:
+        if not Path(font).is_file():
+            problems.append(f"--fonts {font}: no such file; expected a TrueType font")
+    if problems:
+        return problems
+    for font in CaptchaRenderer(recipe).open_fonts():
+        missing_glyph = bytes(font.getmask("\U0010ffff"))
+        lacking = [ch for ch in recipe.characters if bytes(font.getmask(ch)) == missing_glyph]
+        if lacking:
+            problems.append(
+                f"font {Path(str(font.path)).name} has no glyph for {''.join(lacking[:20])!r} "
+                f"({len(lacking)} of {len(recipe.characters)} characters); give one with --fonts"
+            )
+    return problems
