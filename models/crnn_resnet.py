@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models import resnet50
+from torchvision.models.resnet import Bottleneck
 
 from models.config import ModelConfig
 from models.crnn import Backbone
@@ -34,8 +36,6 @@ class ResNet50Backbone(Backbone):
 
     def __init__(self, config: ModelConfig, text_strides: bool = True):
         super().__init__()
-        from torchvision.models import resnet50
-
         resnet = resnet50(weights=None)
         if config.img_channels != 3:
             resnet.conv1 = nn.Conv2d(config.img_channels, 64, 7, stride=2, padding=3, bias=False)
@@ -62,7 +62,7 @@ class ResNet50Backbone(Backbone):
         return halve(halve(width))
 
 
-def bottleneck(block: nn.Module, x: Tensor, widths: Tensor | None) -> Tensor:
+def bottleneck(block: Bottleneck, x: Tensor, widths: Tensor | None) -> Tensor:
     """torchvision's Bottleneck, its input to the 3x3 convolution masked past the true widths."""
     shortcut = x if block.downsample is None else block.downsample(x)
     x = mask_columns(F.relu(block.bn1(block.conv1(x)), inplace=True), widths)

@@ -65,12 +65,14 @@ class ConvStage(nn.Module):
             in_channels = out_channels
 
     def forward(self, x: Tensor, widths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = mask_columns(F.relu(norm(conv(x)), inplace=True), widths)
-        if self.pool is None:
-            return x, widths
-        x = F.max_pool2d(x, self.pool)  # (N, Ch, H, W) -> (N, Ch, H / ph, W / pw)
-        return x, widths if widths is None else widths // self.pool[1]
+        for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            if index:
+                x = mask_columns(x, widths)
+            x = F.relu(norm(conv(x)), inplace=True)
+        if self.pool is not None:
+            x = F.max_pool2d(x, self.pool)  # (N, Ch, H, W) -> (N, Ch, H / ph, W / pw)
+            widths = widths if widths is None else widths // self.pool[1]
+        return mask_columns(x, widths), widths  # after the pool: it may mix in one column past
 
 
 class BiLSTM(nn.Module):

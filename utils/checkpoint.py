@@ -127,7 +127,7 @@ def save_checkpoint(
             content["training"] = training
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        data = buffer.getbuffer()
+        data = buffer.getvalue()
     with atomic_write(path) as file:
         file.write(data)
 

@@ -105,7 +105,7 @@ def open_dataset(path: str | Path, bad_rows: BadRows, only: Sequence[str] = SPLI
 def read_labels(path: Path, bad_rows: BadRows) -> list[Row]:
     """Rows of a labels.txt: LF or CRLF, with or without BOM, blank lines passed over."""
     try:
-        text = path.read_text(encoding="utf-8-sig", newline="")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected rows of `file name<TAB>text`") from None
     except UnicodeDecodeError as error:
@@ -135,7 +135,7 @@ def read_labels(path: Path, bad_rows: BadRows) -> list[Row]:
 
 def _files_below(folder: Path) -> set[str]:
     """Relative names, with /, of every file below a folder: one walk instead of a stat a row."""
-    names = set()
+    names: set[str] = set()
     for parent, _, files in os.walk(folder, followlinks=True):
         prefix = Path(parent).relative_to(folder).as_posix()
         names.update(files if prefix == "." else (f"{prefix}/{name}" for name in files))

@@ -88,9 +88,9 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
         return image
     if image.mode.startswith(("I;16", "I", "F")):
         values = np.asarray(image, dtype=np.float32)
-        top = 65535.0 if image.mode != "F" or values.max(initial=0) > 255 else 255.0
-        if image.mode == "F" and values.max(initial=0) <= 1:
-            top = 1.0
+        brightest = float(np.max(values))
+        tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
+        top = next((top for top in tops if brightest <= top), 65535.0)
         image = Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")

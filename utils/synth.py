@@ -118,12 +118,12 @@ def font_problems(recipe: CaptchaRecipe) -> list[str]:
             problems.append(f"--fonts {font}: no such file; expected a TrueType font")
     if problems:
         return problems
-    for font in CaptchaRenderer(recipe).open_fonts():
-        missing_glyph = bytes(font.getmask("\U0010ffff"))
-        lacking = [ch for ch in recipe.characters if bytes(font.getmask(ch)) == missing_glyph]
+    for opened in CaptchaRenderer(recipe).open_fonts():
+        missing_glyph = bytes(opened.getmask("\U0010ffff"))
+        lacking = [ch for ch in recipe.characters if bytes(opened.getmask(ch)) == missing_glyph]
         if lacking:
             problems.append(
-                f"font {Path(str(font.path)).name} has no glyph for {''.join(lacking[:20])!r} "
+                f"font {Path(str(opened.path)).name} has no glyph for {''.join(lacking[:20])!r} "
                 f"({len(lacking)} of {len(recipe.characters)} characters); give one with --fonts"
             )
     return problems
