@@ -1,0 +1,54 @@
+"""Small data sets and checkpoints that the tests make for themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models.config import ModelConfig
+from utils.charset import preset_charset
+from utils.checkpoint import Header, save_checkpoint, versions
+from utils.picture import ImageSpec
+from utils.synth import CaptchaRecipe, CaptchaRenderer
+
+
+def write_split(folder: Path, recipe: CaptchaRecipe, count: int, seed: int) -> None:
+    folder.mkdir(parents=True)
+    renderer = CaptchaRenderer(recipe)
+    rows = []
+    for index in range(count):
+        picture, text = renderer.draw(seed, index)
+        picture.save(folder / f"{index:03d}.png")
+        rows.append(f"{index:03d}.png\t{text}\n")
+    (folder / "labels.txt").write_text("".join(rows), encoding="utf-8")
+
+
+@pytest.fixture
+def tiny_data(tmp_path: Path) -> Path:
+    """A data root of 12 + 6 + 6 captchas of two digits, 80 x 32, with a space in its path."""
+    root = tmp_path / "tiny data"
+    recipe = CaptchaRecipe("0123456789", "digits", 2, 2, 80, 32)
+    for seed, (name, count) in enumerate({"train": 12, "val": 6, "test": 6}.items()):
+        write_split(root / name, recipe, count, seed)
+    content = {"recipe": recipe.to_json()}
+    (root / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def tiny_checkpoint(tmp_path: Path) -> Path:
+    """An untrained `light` over the digits, for 80 x 32 pictures, as .pth."""
+    import torch
+
+    from models.registry import build_model
+
+    torch.manual_seed(0)
+    config = ModelConfig("light", 11, img_height=32, hidden_size=16, num_layers=1)
+    header = Header(
+        config, ImageSpec(height=32, width=80), preset_charset("digits"), versions=versions()
+    )
+    path = tmp_path / "tiny model" / "best.pth"
+    save_checkpoint(path, header, build_model(config).state_dict())
+    return path
