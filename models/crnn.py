@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ModelConfig
-from models.layers import BiLSTM, ConvStage
+from models.layers import BiLSTM, ConvStage, mask_columns
 
 
 class Backbone(nn.Module):
@@ -49,7 +49,8 @@ class BasicBackbone(Backbone):
         self.stage5 = ConvStage(512, [512])
 
     def forward(self, images: Tensor, widths: Tensor | None) -> Tensor:
-        x, widths = self.stage1(images, widths)  # (N, Ch, 60, 160) -> (N, 64, 30, 80)
+        x = mask_columns(images, widths)
+        x, widths = self.stage1(x, widths)  # (N, Ch, 60, 160) -> (N, 64, 30, 80)
         x, widths = self.stage2(x, widths)  # -> (N, 128, 15, 40)
         x, widths = self.stage3(x, widths)  # -> (N, 256, 7, 40)
         x, widths = self.stage4(x, widths)  # -> (N, 512, 3, 40)

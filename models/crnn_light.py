@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from models.config import ModelConfig
 from models.crnn import Backbone
-from models.layers import ConvStage, halve
+from models.layers import ConvStage, halve, mask_columns
 
 CHANNELS = (24, 32, 64, 64, 128, 160)
 """Output channels of the six convolutions; docs/models.md has the table of what was tried."""
@@ -34,6 +34,7 @@ class LightBackbone(Backbone):
         self.stage4 = ConvStage(c5, [c6], span_height=remaining)
 
     def forward(self, images: Tensor, widths: Tensor | None) -> Tensor:
+        images = mask_columns(images, widths)
         images = F.pad(images, (0, images.shape[3] % 2, 0, images.shape[2] % 2))
         x = F.pixel_unshuffle(images, 2)  # (N, 1, 60, 160) -> (N, 4, 30, 80)
         x, widths = self.stage1(x, halve(widths))  # -> (N, 32, 15, 40)

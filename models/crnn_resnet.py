@@ -49,6 +49,7 @@ class ResNet50Backbone(Backbone):
         self.project = nn.Linear(2048, self.out_channels)
 
     def forward(self, images: Tensor, widths: Tensor | None) -> Tensor:
+        images = mask_columns(images, widths)
         x = F.relu(self.bn1(self.conv1(images)), inplace=True)  # (N, 3, 60, 160) -> (N, 64, 30, 80)
         x = mask_columns(x, halve(widths))
         x = F.max_pool2d(x, 3, stride=2, padding=1)  # -> (N, 64, 15, 40)
