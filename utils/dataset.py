@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -105,17 +106,19 @@ def open_dataset(path: str | Path, bad_rows: BadRows, only: Sequence[str] = SPLI
 def read_labels(path: Path, bad_rows: BadRows) -> list[Row]:
     """Rows of a labels.txt: LF or CRLF, with or without BOM, blank lines passed over."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        data = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected rows of `file name<TAB>text`") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     rows = []
     present = _files_below(path.parent)
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.removesuffix("\r")
+    for number, encoded in enumerate(data.removeprefix(BOM_UTF8).split(b"\n"), start=1):
+        try:
+            line = encoded.decode("utf-8").removesuffix("\r")
+        except UnicodeDecodeError as error:
+            bad_rows.add(f"{path}:{number}: not UTF-8 ({error.reason}); save the file as UTF-8")
+            continue
         if not line.strip():
             continue
         name, tab, label = line.partition("\t")

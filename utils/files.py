@@ -15,10 +15,12 @@ from utils.errors import UserError
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_write(path: str | Path, flushed: bool = True) -> Iterator[BinaryIO]:
     """A binary file that appears under `path` only when it is complete and flushed to disk.
 
-    Written beside it under a temporary name and renamed; an error leaves nothing behind.
+    Written beside it under a temporary name and renamed; an error leaves nothing behind, a kill
+    at most the temporary file. `flushed=False` is for many small files that can be made again:
+    it saves a wait for the disk on each, and only a power cut can then leave one incomplete.
     """
     path = Path(path)
     check_output_file(path)
@@ -27,12 +29,19 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     try:
         with temporary.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if flushed:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of `atomic_write` that a kill left in a folder."""
+    for temporary in folder.glob(".*.tmp"):
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -84,7 +84,7 @@ def _decode(source: Source) -> Image.Image:
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode == mode:
+    if image.mode == mode and not image.has_transparency_data:
         return image
     if image.mode.startswith(("I;16", "I", "F")):
         values = np.asarray(image, dtype=np.float32)

@@ -63,11 +63,15 @@ class CaptchaRenderer:
 
     def draw(self, *seed: int | str) -> tuple[Image.Image, str]:
         """The picture (RGB) and its text: a function of the recipe and the seed words alone."""
+        text = self.text(*seed)
+        return self._captcha.generate_image(text), text
+
+    def text(self, *seed: int | str) -> str:
+        """The text alone, a thousand times quicker; the random numbers that follow are draw's."""
         recipe = self.recipe
         self._rng.seed("/".join(str(word) for word in seed))
         length = self._rng.randint(recipe.min_length, recipe.max_length)
-        text = "".join(self._rng.choice(recipe.characters) for _ in range(length))
-        return self._captcha.generate_image(text), text
+        return "".join(self._rng.choice(recipe.characters) for _ in range(length))
 
 
 def _seeded_package(rng: random.Random) -> ModuleType:
@@ -76,7 +80,10 @@ def _seeded_package(rng: random.Random) -> ModuleType:
     captcha 0.7.1 draws from `secrets`, which no seed reaches. The copy is ours alone: the module
     that others import stays as it is.
     """
-    spec = importlib.util.find_spec("captcha.image")
+    try:
+        spec = importlib.util.find_spec("captcha.image")
+    except ModuleNotFoundError:
+        spec = None
     if spec is None or spec.loader is None:
         raise UserError("the package captcha is missing; run pip install -r requirements.txt")
     module = importlib.util.module_from_spec(spec)
