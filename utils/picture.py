@@ -70,13 +70,15 @@ def open_picture(source: Source, channels: int) -> Image.Image:
 
 def _decode(source: Source) -> Image.Image:
     if isinstance(source, np.ndarray):
-        return Image.fromarray(source)
-    if not isinstance(source, Image.Image):
+        source = Image.fromarray(source)
+    elif not isinstance(source, Image.Image):
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
         if not data:
             raise PictureError("the file is empty (0 bytes)")
         source = Image.open(io.BytesIO(data))
     width, height = source.size
+    if width * height == 0:
+        raise PictureError(f"{width} x {height}: it has no pixels")
     if width * height > MAX_PIXELS:
         raise PictureError(f"{width} x {height} pixels are more than {MAX_PIXELS:,}; scale it down")
     source.load()
@@ -123,7 +125,7 @@ def stack(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Prepared pictures -> images (N, Ch, H, W) padded with zeros on the right, widths (N,)."""
     widths = np.array([picture.shape[2] for picture in pictures], dtype=np.int64)
     channels, height, _ = pictures[0].shape
-    images = np.zeros((len(pictures), channels, height, int(widths.max())), np.float32)
+    images = np.zeros((len(pictures), channels, height, int(np.max(widths))), np.float32)
     for image, picture in zip(images, pictures, strict=True):
         image[:, :, : picture.shape[2]] = picture
     return images, widths

@@ -67,7 +67,7 @@ class CaptchaRenderer:
         return self._captcha.generate_image(text), text
 
     def text(self, *seed: int | str) -> str:
-        """The text alone, a thousand times quicker; the random numbers that follow are draw's."""
+        """The text that `draw` gives, without the picture."""
         recipe = self.recipe
         self._rng.seed("/".join(str(word) for word in seed))
         length = self._rng.randint(recipe.min_length, recipe.max_length)
