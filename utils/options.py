@@ -11,7 +11,7 @@ import dataclasses
 import tomllib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,9 +21,21 @@ from utils.errors import UserError
 T = TypeVar("T")
 
 
-def option(default: Any, help: str, choices: Sequence[str] = (), positional: bool = False) -> Any:
-    """A dataclass field that is also a flag. A positional takes zero or one word."""
-    metadata = {"help": help, "choices": tuple(choices), "positional": positional}
+def option(
+    default: Any,
+    help: str,
+    choices: Sequence[str] = (),
+    positional: bool = False,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+) -> Any:
+    """A dataclass field that is also a flag.
+
+    A positional takes zero or one word. A number is `least` or more, `above` that, `most` or less.
+    """
+    bounds = {"least": least, "above": above, "most": most}
+    metadata = {"help": help, "choices": tuple(choices), "positional": positional, **bounds}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -60,7 +72,7 @@ def parse(cls: type[T], argv: Sequence[str] | None, description: str, epilog: st
     for name, text in vars(values).items():
         if text is not None and name in fields:
             try:
-                given[name] = _convert(text, kinds[name], fields[name].metadata["choices"])
+                given[name] = _convert(text, kinds[name], fields[name].metadata)
             except ValueError as error:
                 problems.append(f"--{name} {_shown(text)}: {error}")
     options = cls(**given)
@@ -106,12 +118,12 @@ def _bare(kind: Any) -> Any:
     return kind
 
 
-def _convert(value: Any, kind: Any, choices: tuple[str, ...]) -> Any:
+def _convert(value: Any, kind: Any, metadata: Mapping[str, Any]) -> Any:
     """A flag's text, or a recipe's value, as the field's type; ValueError says what is wanted."""
     kind = _bare(kind)
     if typing.get_origin(kind) is tuple:
         items = value if isinstance(value, list) else [value]
-        return tuple(_convert(item, typing.get_args(kind)[0], choices) for item in items)
+        return tuple(_convert(item, typing.get_args(kind)[0], metadata) for item in items)
     if kind is bool:
         if not isinstance(value, bool):
             raise ValueError("expected true or false")
@@ -119,6 +131,7 @@ def _convert(value: Any, kind: Any, choices: tuple[str, ...]) -> Any:
     if kind is str:
         if not isinstance(value, str):
             raise ValueError("expected a text in quotes")
+        choices = metadata["choices"]
         if choices and value not in choices:
             near = get_close_matches(value, choices, n=1, cutoff=0.0)[0]
             raise ValueError(f"expected one of {', '.join(choices)}; did you mean {near!r}?")
@@ -132,6 +145,11 @@ def _convert(value: Any, kind: Any, choices: tuple[str, ...]) -> Any:
         raise ValueError(f"expected {wanted}") from None
     if number != number or number in (float("inf"), float("-inf")):
         raise ValueError(f"expected {wanted} that is finite")
+    least, above, most = (metadata[name] for name in ("least", "above", "most"))
+    too_low = (least is not None and number < least) or (above is not None and number <= above)
+    if too_low or (most is not None and number > most):
+        low = f"{least} or more" if least is not None else f"more than {above}"
+        raise ValueError(f"expected {least} to {most}" if most is not None else f"expected {low}")
     return number
 
 
@@ -166,7 +184,7 @@ def _read_recipe(path: Path, fields, kinds, problems: list[str]) -> dict[str, An
             problems.append(f"{path}: {key!r} is not a flag of this script; did you mean {near!r}?")
             continue
         try:
-            values[key] = _convert(value, kinds[key], fields[key].metadata["choices"])
+            values[key] = _convert(value, kinds[key], fields[key].metadata)
         except ValueError as error:
             problems.append(f"{path}: {key} = {value!r}: {error}")
     return values

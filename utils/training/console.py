@@ -1,0 +1,101 @@
+"""What a training run says: what was chosen, each epoch, and at the end what was made and where."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from models.registry import backbone_entry
+from models.transfer import count_parameters
+from utils.training.state import Progress
+
+if TYPE_CHECKING:
+    from train import TrainOptions
+    from utils.training.setup import Run
+
+
+def print_setup(run: Run, given: frozenset[str]) -> None:
+    """What was chosen, above all what was not asked for."""
+    options, device = run.options, run.device.type
+    trainable, frozen = count_parameters(run.model)
+    print(
+        f"{options.backbone}: {trainable:,} trainable parameters, {frozen:,} frozen; {run.origin}"
+    )
+    brought = [
+        f"{name} {value}"
+        for name, value in backbone_entry(options.backbone).defaults.items()
+        if name not in given
+    ]
+    if brought:
+        print(f"{options.backbone} brings defaults of its own: {', '.join(brought)}")
+    fresh = f", {options.fresh:.0%} of each epoch drawn anew" if options.fresh else ""
+    print(f"{len(run.data.train):,} training and {len(run.data.val):,} validation pictures{fresh}")
+    precision = str(run.amp_dtype or torch.float32).removeprefix("torch.")
+    threads = f", {torch.get_num_threads()} threads" if device == "cpu" else ""
+    print(
+        f"charset {run.charset.name}, {len(run.charset)} characters; {device}, {precision}{threads}"
+    )
+    if device == "mps":
+        print("the CTC loss runs on the CPU: mps has none")
+    if "backbone_lr_ratio" in given and run.backbone_lr == options.lr != 0:
+        print("warning: --backbone_lr_ratio has no effect: no weights were loaded")
+
+
+def print_epoch(progress: Progress, num_epochs: int) -> None:
+    """One line on the epoch that has ended, and one sentence of advice at a stall."""
+    row = progress.history[-1]
+    left = progress.seconds / progress.epoch * (num_epochs - progress.epoch)
+    print(
+        f"epoch {progress.epoch}/{num_epochs}  loss {row['loss']:.4f}  val loss "
+        f"{row['val_loss']:.4f}  exact {row['sequence_accuracy']:.2%}  ignoring case "
+        f"{row['sequence_accuracy_ignoring_case']:.2%}  char {row['character_accuracy']:.2%}  "
+        f"blank {row['blank_share']:.0%}  {row['seconds']:.0f} s, {left:.0f} s left",
+        flush=True,
+    )
+    if progress.told_stall():
+        print(
+            f"still almost only blanks after {progress.pictures:,} pictures: CTC often starts so, "
+            "but if it stays, try half the --lr, a larger --aux_weight or shorter labels, and "
+            "--overfit_batch to see whether the set-up can learn at all"
+        )
+    if progress.non_finite:
+        print(f"{progress.non_finite} steps skipped so far: loss or gradient was not finite")
+
+
+def print_end(
+    progress: Progress, options: TrainOptions, best_path: Path, stopped: int | None
+) -> int:
+    """The last lines: what was made and where. Returns the exit code."""
+    rate = progress.pictures / max(progress.seconds, 1e-9)
+    done = f"{progress.pictures:,} pictures in {progress.seconds:.0f} s, {rate:.0f} a second"
+    if options.overfit_batch and stopped is None:
+        accuracy = progress.history[-1]["sequence_accuracy"]
+        verdict = "learned by heart" if accuracy == 1 else "NOT learned by heart"
+        print(
+            f"overfit_batch: {options.batch_size} pictures {verdict}, {accuracy:.1%} exact; {done}"
+        )
+        return 0 if accuracy == 1 else 1
+    if progress.failing:
+        print(
+            f"train.py: error: ended, because {progress.non_finite} steps had no finite loss or "
+            "gradient; try a tenth of the --lr, or --no-amp",
+            file=sys.stderr,
+        )
+        return 1
+    if progress.history:
+        best = max(progress.history, key=lambda row: (row["sequence_accuracy"], -row["val_loss"]))
+        print(
+            f"best: {best['sequence_accuracy']:.2%} exact on the validation split, after epoch",
+            end="",
+        )
+        print(f" {best['epoch']:.0f}, in {best_path}; {done}")
+    if stopped is not None:
+        name = signal.Signals(stopped).name
+        print(f"stopped by {name} in epoch {progress.epoch + 1}; go on with --resume auto")
+        return 128 + stopped
+    print(f"next: python inference.py --mode evaluate --model_path {best_path}")
+    return 0

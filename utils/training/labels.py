@@ -1,0 +1,57 @@
+"""Checks of labels before the first step: which charset, and do they fit into the time steps."""
+
+from __future__ import annotations
+
+from utils.charset import Charset, charset_of_texts, preset_charset, read_charset_file
+from utils.dataset import Row
+from utils.errors import UserError
+from utils.synth import CaptchaRecipe
+
+
+def data_charset(
+    preset: str | None, path: str | None, recipe: CaptchaRecipe | None, rows: list[Row]
+) -> Charset:
+    """What was asked for, else the data set's own, else every character of the labels."""
+    if path is not None:
+        return read_charset_file(path)
+    if preset is not None:
+        return preset_charset(preset)
+    if recipe is not None:
+        return recipe.charset
+    return charset_of_texts([row.label for row in rows])
+
+
+def check_known(rows: list[Row], charset: Charset) -> None:
+    """UserError that lists every character of the labels that the charset lacks, with counts."""
+    missing = charset.missing(row.label for row in rows)
+    if not missing:
+        return
+    row = next(row for row in rows if any(ch in missing for ch in row.label))
+    shown = ", ".join(f"{ch!r} x {count}" for ch, count in list(missing.items())[:50])
+    raise UserError(
+        f"{row.where}: label {row.label!r} has characters that are not in charset {charset.name}; "
+        f"missing in all labels: {shown}; add them with --charset_file or drop the rows"
+    )
+
+
+def steps_needed(label: str) -> int:
+    """Time steps that CTC needs: one a character, and a blank between equal neighbours."""
+    return len(label) + sum(a == b for a, b in zip(label, label[1:], strict=False))
+
+
+def check_fits(labels: list[tuple[str, str]], width: int, out_width) -> None:
+    """UserError for (where, label) pairs too long for pictures of that width.
+
+    `out_width` gives the time steps of a width; the sentence names the width that would do.
+    """
+    steps = out_width(width)
+    where, longest = max(labels, key=lambda pair: steps_needed(pair[1]))
+    needed = steps_needed(longest)
+    if needed <= steps:
+        return
+    count = sum(steps_needed(label) > steps for _, label in labels)
+    enough = next(w for w in range(width, 1 << 20) if out_width(w) >= needed)
+    raise UserError(
+        f"{where}: label {longest!r} needs {needed} time steps and a width of {width} gives "
+        f"{steps} ({count} labels do not fit); use --img_width {enough} or more"
+    )

@@ -1,0 +1,167 @@
+"""What a run remembers between two steps, so that it can stop anywhere and go on exactly."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import random
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from utils.errors import UserError
+from utils.files import write_text
+from utils.metrics import Score
+
+MAX_NON_FINITE = 50
+"""Steps without a finite loss or gradient, each skipped and counted, that end a run."""
+
+STALL_PICTURES = 80_000
+"""Pictures after which a model that reads only blanks gets a sentence of advice."""
+
+
+@dataclass
+class Progress:
+    """Position, running sums of the epoch under way, best validation so far, and history."""
+
+    epoch: int = 0
+    step: int = 0
+    """Steps done in `epoch`."""
+    pictures: int = 0
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    blank_share: float = 1.0
+    seconds: float = 0.0
+    non_finite: int = 0
+    best: list[float] = field(default_factory=list)
+    """Sequence accuracy and minus the validation loss: compared in this order."""
+    epochs_since_best: int = 0
+    stall_told: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the epoch so far."""
+        return self.loss_sum / self.loss_steps if self.loss_steps else math.nan
+
+    @property
+    def failing(self) -> bool:
+        return self.non_finite >= MAX_NON_FINITE
+
+    def told_stall(self) -> bool:
+        """True once: where the best path is still almost all blanks after many pictures."""
+        stalled = self.pictures >= STALL_PICTURES and self.blank_share > 0.99
+        first = stalled and not self.stall_told
+        self.stall_told |= stalled
+        return first
+
+    def count_step(self, pictures: int, loss: float | None) -> None:
+        """Note one step; a loss of None was not finite, and its step was skipped."""
+        self.step += 1
+        self.pictures += pictures
+        if loss is None:
+            self.non_finite += 1
+        else:
+            self.loss_sum += loss
+            self.loss_steps += 1
+
+    def end_epoch(self, score: Score, val_loss: float, lr: float) -> bool:
+        """Note an epoch's validation and go on to the next; True where it is the best so far."""
+        self.history.append(
+            {
+                "epoch": self.epoch + 1,
+                "pictures": self.pictures,
+                "loss": round(self.loss, 6),
+                "val_loss": round(val_loss, 6),
+                "sequence_accuracy": score.sequence_accuracy,
+                "sequence_accuracy_ignoring_case": score.sequence_accuracy_ignoring_case,
+                "character_accuracy": score.character_accuracy,
+                "lr": lr,
+                "blank_share": round(self.blank_share, 4),
+                "seconds": round(self.seconds, 1),
+            }
+        )
+        reached = [score.sequence_accuracy, -val_loss]
+        is_best = reached > self.best
+        if is_best:
+            self.best = reached
+        started = score.sequence_accuracy > 0  # the blank plateau before it is no standstill
+        self.epochs_since_best = 0 if is_best or not started else self.epochs_since_best + 1
+        self.epoch, self.step, self.loss_sum, self.loss_steps = self.epoch + 1, 0, 0.0, 0
+        return is_best
+
+
+def random_state() -> dict[str, Any]:
+    """States of the generators that a step draws from."""
+    state: dict[str, Any] = {"torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def seed_everything(seed: int, deterministic: bool) -> None:
+    """Seed what draws at random; `deterministic` also refuses kernels that are not."""
+    random.seed(seed)
+    torch.manual_seed(seed)
+    if deterministic:
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+
+
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """history.csv: one row an epoch."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(path, buffer.getvalue())
+
+
+class StopRequest:
+    """Ctrl-C and SIGTERM ask for a stop after the step; a second one stops at once.
+
+    A context manager; `signal` is the number that came, or None.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def check_unchanged(
+    stored: dict[str, Any], given: dict[str, Any], free: frozenset[str], path: Path
+) -> None:
+    """UserError naming every given flag that differs from the stored run's and is not free."""
+    sentences = [
+        f"--{name} {value}: the run in {path} has {stored.get(name)}; leave the flag out to "
+        f"resume, or start a new run with --init_from {path}"
+        for name, value in given.items()
+        if name not in free and stored.get(name) != value
+    ]
+    if sentences:
+        raise UserError("\n".join(sentences))

@@ -1,0 +1,58 @@
+"""Scoring a model between two epochs, and the pictures that a run leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.contact_sheet import write_contact_sheet
+from utils.dataset import Row
+from utils.decoding import greedy_decode, text_log_probs
+from utils.metrics import Score
+from utils.picture import open_picture
+from utils.plots import plot_curves
+from utils.recognizer import Recognizer
+from utils.training.state import Progress, write_history
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Score, mean CTC loss (each sequence's divided by its length) and texts of the rows."""
+
+    score: Score
+    loss: float
+    texts: list[str]
+
+
+def validate(recognizer: Recognizer, rows: list[Row], batch_size: int = 250) -> Validation:
+    """Read every row's picture by greedy decoding; an unreadable one counts as an error."""
+    score, losses = Score(), 0.0
+    texts = [""] * len(rows)
+    for output in recognizer.batches([row.path for row in rows], batch_size):
+        if output.indices:
+            found = greedy_decode(output.log_probs, output.lengths)
+            targets = [recognizer.charset.encode(rows[index].label) for index in output.indices]
+            truth = text_log_probs(output.log_probs, output.lengths, targets)
+            for index, ids, target, log_prob in zip(
+                output.indices, found, targets, truth, strict=True
+            ):
+                texts[index] = recognizer.charset.decode(ids)
+                losses -= float(log_prob) / len(target)
+    for row, text in zip(rows, texts, strict=True):
+        score.add(row.label, text)
+    return Validation(score, losses / len(rows), texts)
+
+
+def write_run_pictures(
+    save_dir: Path, progress: Progress, rows: list[Row], texts: list[str]
+) -> None:
+    """history.csv, curves.png and predictions.png: 30 validation pictures with label and text."""
+    write_history(save_dir / "history.csv", progress.history)
+    plot_curves(progress.history, save_dir / "curves.png")
+    shown = list(zip(rows, texts, strict=True))[:30]
+    write_contact_sheet(
+        save_dir / "predictions.png",
+        [open_picture(row.path, 3) for row, _ in shown],
+        [row.label if row.label == text else f"{row.label} > {text}" for row, text in shown],
+        colours=["black" if row.label == text else "red" for row, text in shown],
+    )
