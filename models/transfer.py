@@ -65,13 +65,15 @@ def parameter_groups(model: nn.Module, lr: float, backbone_lr: float, weight_dec
 def load_backbone(model: CRNN, state_dict: Mapping[str, Tensor]) -> None:
     """Put a classification network's weights into the backbone's stages, strictly.
 
-    Every tensor of every stage must be there and fit; only the classifier `fc.*` is left over. A
-    grey first convolution takes the sum over RGB. KeyError or ValueError says what does not fit.
+    Every tensor of every stage must be there and fit; only the classifier `fc.*` is left over, and
+    only BatchNorm's counters may be missing, as in torchvision's first files. A grey first
+    convolution takes the sum over RGB. KeyError or ValueError says what does not fit.
     """
     loaded = {name: value for name, value in state_dict.items() if not name.startswith("fc.")}
     own = model.backbone.state_dict()
     prefixes = tuple(f"{m}." for modules in model.backbone.stages.values() for m in modules)
     wanted = [name for name in own if name.startswith(prefixes)]
+    loaded = {name: own[name] for name in wanted if name.endswith("num_batches_tracked")} | loaded
     missing = [name for name in wanted if name not in loaded]
     foreign = [name for name in loaded if name not in wanted]
     if missing or foreign:
