@@ -32,6 +32,7 @@ def lr_factor(
             return (step + 1) / (warm_steps + 1)
         return _cosine(1.0, 0.0, (step - warm_steps) / max(total_steps - warm_steps, 1))
     start = 1 / 25
+    warm_steps -= 1  # torch's peak: the last step of the warm-up, not the first one after it
     if step < warm_steps:
         return _cosine(start, 1.0, step / warm_steps)
     return _cosine(1.0, start / 1e4, (step - warm_steps) / max(total_steps - 1 - warm_steps, 1))
