@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -18,6 +19,9 @@ class UserError(Exception):
 def run_script(main: Callable[[], int]) -> int:
     """Run a script's body; a UserError becomes its sentence on stderr and exit code 2."""
     name = Path(sys.argv[0]).name or "python"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console in cp1252 lacks most of the texts
+            stream.reconfigure(errors="backslashreplace")
     try:
         return main()
     except UserError as error:

@@ -1,0 +1,181 @@
+"""Pictures for people: a run's curves, and how one reading came about.
+
+matplotlib is imported late, and only its object API: pyplot would look for a display.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from utils.charset import BLANK, Charset
+from utils.decoding import alignment_spans
+from utils.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from utils.recognizer import Prediction
+
+FONTS = (
+    "DejaVu Sans",  # comes with matplotlib; the others draw Chinese where they are installed
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "Microsoft YaHei",
+    "SimHei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Arial Unicode MS",
+)
+
+PANELS = {
+    "loss": {"loss": "train", "val_loss": "val"},
+    "accuracy on val": {
+        "character_accuracy": "character",
+        "sequence_accuracy_ignoring_case": "sequence, ignoring case",
+        "sequence_accuracy": "sequence",
+    },
+    "learning rate": {"lr": "learning rate"},
+}
+
+
+def plot_curves(history: list[dict[str, float]], path: str | Path) -> None:
+    """Write the curves of a run as PNG; `history` holds the rows of history.csv, one an epoch."""
+    figure = _new_figure(13, 3.8)
+    epochs = [row["epoch"] for row in history]
+    panels = dict(zip(PANELS, figure.subplots(1, len(PANELS)), strict=True))
+    for title, axes in panels.items():
+        for column, label in PANELS[title].items():
+            values = [row.get(column, np.nan) for row in history]
+            axes.plot(epochs, values, marker=".", label=label)
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    panels["loss"].legend()
+    panels["accuracy on val"].legend()
+    panels["accuracy on val"].set_ylim(0, 1)
+    if any(row.get("lr", 0.0) > 0 for row in history):
+        panels["learning rate"].set_yscale("log")
+    _save(figure, path)
+
+
+def plot_reading(
+    picture: Image.Image,
+    log_probs: np.ndarray,
+    charset: Charset,
+    prediction: Prediction,
+    path: str | Path,
+) -> None:
+    """Write a PNG of one reading: the picture, the best path's text above the place where each
+    character was read, and under it the probabilities over time.
+
+    log_probs (T, C) end at the true length; the picture is turned already where it is vertical.
+    Both span the same width, time step t standing at the share t / T of the picture.
+    """
+    import matplotlib
+
+    steps = len(log_probs)
+    best_path = log_probs.argmax(axis=1)
+    spans = alignment_spans(best_path, steps)
+    read = [(start, end, int(best_path[start])) for start, end in spans]
+    probs = np.exp(log_probs)
+    classes = _classes_to_show(probs, [label_id for _, _, label_id in read])
+    fonts = installed_fonts()
+    names = [
+        "blank" if class_id == BLANK else drawable(charset.decode([class_id]), fonts)
+        for class_id in classes
+    ]
+    width = min(max(0.2 * steps, 8.0), 30.0)
+    heights = [min(max(width * picture.height / picture.width, 0.8), 4.0), 0.24 * len(classes)]
+    # Without this, a text with two dollar signs would be set as a formula.
+    with matplotlib.rc_context({"font.family": fonts, "text.parse_math": False}):
+        figure = _new_figure(width, sum(heights) + 1.6)
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
+        title = f"{drawable(prediction.text, fonts)}   confidence {prediction.confidence:.4f}"
+        figure.suptitle(title)
+        above.imshow(picture, extent=(0, steps, 0, 1), aspect="auto", cmap="gray")
+        above.set_yticks([])
+        for start, end, label_id in read:
+            _mark_span(above, start, end, names[classes.index(label_id)])
+        shades = below.imshow(
+            probs[:, classes].T,
+            extent=(0, steps, len(classes), 0),
+            aspect="auto",
+            interpolation="nearest",
+            cmap="Blues",
+            vmin=0.0,
+            vmax=1.0,
+        )
+        below.set_yticks(np.arange(len(classes)) + 0.5, names)
+        below.set_xlabel("time step")
+        figure.colorbar(shades, ax=[above, below], label="probability", pad=0.01)
+        _save(figure, path)
+
+
+def installed_fonts() -> list[str]:
+    """Those of FONTS that this machine has; the first comes with matplotlib."""
+    from matplotlib.font_manager import fontManager
+
+    there = {font.name for font in fontManager.ttflist}
+    return [name for name in FONTS if name in there]
+
+
+def drawable(text: str, fonts: list[str]) -> str:
+    """The text with an escape for each character that no font draws, and a mark for a space."""
+    from matplotlib.font_manager import findfont, get_font
+
+    faces = [get_font(findfont(font)) for font in fonts]
+
+    def shown(character: str) -> str:
+        if character == " ":
+            return "␣"
+        if character.isprintable() and any(face.get_char_index(ord(character)) for face in faces):
+            return character
+        return character.encode("unicode_escape").decode("ascii")
+
+    return "".join(map(shown, text))
+
+
+def _classes_to_show(probs: np.ndarray, label_ids: list[int], max_rivals: int = 6) -> list[int]:
+    """The blank, what was read in its order, and the most probable of what else came near."""
+    shown = list(dict.fromkeys([BLANK, *label_ids]))
+    peaks = probs.max(axis=0)
+    peaks[shown] = 0.0
+    rivals = np.argsort(-peaks, kind="stable")[:max_rivals]
+    return shown + [int(rival) for rival in rivals if peaks[rival] >= 0.05]
+
+
+def _mark_span(axes: Axes, start: int, end: int, name: str) -> None:
+    axes.axvspan(start, end, color="tab:orange", alpha=0.25, linewidth=0)
+    axes.text(
+        (start + end) / 2,
+        1.02,
+        name,
+        transform=axes.get_xaxis_transform(),
+        ha="center",
+        va="bottom",
+        fontsize=14 if len(name) == 1 else 8,
+        rotation=0 if len(name) == 1 else 90,
+    )
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    """A figure of that many inches, drawn by Agg, which needs no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=110)
