@@ -89,10 +89,10 @@ class TrainOptions:
         0, "rows that cannot be read and may be skipped; each is named", least=0
     )
     num_workers: int | None = option(
-        None, "processes that prepare pictures (default: 2; 0: none)", least=0
+        None, "processes that prepare pictures (default: a third of the cores; 0: none)", least=0
     )
     num_threads: int | None = option(
-        None, "torch's CPU threads (default: the cores, at most 8)", above=0
+        None, "torch's CPU threads (default: the other cores, at most 8)", above=0
     )
     amp: bool = option(True, "half precision where the hardware has it")
     deterministic: bool = option(False, "only kernels that give the same bits every time")
@@ -149,7 +149,6 @@ def train(run: Run) -> int:
     from models.losses import ctc_loss
     from models.transfer import parameter_groups
     from utils.checkpoint import Header, save_checkpoint, versions
-    from utils.device import usable_cores
     from utils.recognizer import Recognizer
     from utils.training.batches import EpochBatches, TrainingPictures, training_batches
     from utils.training.console import print_end, print_epoch
@@ -175,8 +174,7 @@ def train(run: Run) -> int:
         len(pictures), options.batch_size, options.num_epochs, options.seed,
         progress.epoch, progress.step,
     )  # fmt: skip
-    num_workers = min(2, usable_cores()) if options.num_workers is None else options.num_workers
-    batches = training_batches(pictures, order, charset, num_workers, device.type == "cuda")
+    batches = training_batches(pictures, order, charset, run.num_workers, device.type == "cuda")
     steps_per_epoch = order.steps_per_epoch
     total_steps = steps_per_epoch * options.num_epochs
     save_dir = Path(options.save_dir)

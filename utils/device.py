@@ -35,6 +35,20 @@ def set_threads(num_threads: int | None) -> int:
     return threads
 
 
+def share_cores(num_workers: int | None, num_threads: int | None, device: str) -> tuple[int, int]:
+    """(num_workers, num_threads) of a training: what the user gave, else a fair share.
+
+    On a CPU a third of the cores (at least one) prepare pictures and the others compute. They
+    never overlap: OpenMP waits at every loop for its slowest thread, so one shared core slows all.
+    """
+    cores = usable_cores()
+    if num_workers is None:
+        num_workers = max(1, cores // 3) if device == "cpu" else min(cores, 16)
+    if num_threads is None:
+        num_threads = min(max(1, cores - num_workers), 8)
+    return num_workers, num_threads
+
+
 def pick_device(name: str) -> torch.device:
     """The device of that name; auto takes cuda, then mps, then cpu."""
     import torch

@@ -36,6 +36,7 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
     print(f"{len(run.data.train):,} training and {len(run.data.val):,} validation pictures{fresh}")
     precision = str(run.amp_dtype or torch.float32).removeprefix("torch.")
     threads = f", {torch.get_num_threads()} threads" if device == "cpu" else ""
+    threads += f", {run.num_workers} workers"
     print(
         f"charset {run.charset.name}, {len(run.charset)} characters; {device}, {precision}{threads}"
     )

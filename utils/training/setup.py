@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,13 +17,13 @@ from models.transfer import freeze
 from utils.charset import Charset
 from utils.checkpoint import Checkpoint, load_checkpoint
 from utils.dataset import BadRows, Row, check_pictures, open_dataset
-from utils.device import half_precision, pick_device
+from utils.device import half_precision, pick_device, share_cores
 from utils.errors import UserError
 from utils.options import Parsed
 from utils.picture import ImageSpec
 from utils.synth import CaptchaRecipe, CaptchaRenderer
 from utils.training.labels import check_fits, check_known, data_charset
-from utils.training.state import check_unchanged, seed_everything
+from utils.training.state import check_unchanged, keep_previous_run, seed_everything
 from utils.training.weights import RANDOM_WEIGHTS, changed_charset, initial_model
 
 if TYPE_CHECKING:
@@ -213,6 +212,7 @@ class Run:
     backbone_lr: float
     device: torch.device
     amp_dtype: torch.dtype | None
+    num_workers: int
     resumed: dict[str, Any] | None
     """The training state to go on from."""
 
@@ -222,6 +222,8 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     options, resumed, init_from = resolve_options(parsed)
     device = pick_device(options.device)
     seed_everything(options.seed, options.deterministic)
+    num_workers, num_threads = share_cores(options.num_workers, options.num_threads, device.type)
+    torch.set_num_threads(num_threads)
     data = read_data(options)
     if resumed is not None:
         charset = resumed.header.charset
@@ -243,13 +245,6 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         options.lr * ratio,
         device,
         half_precision(device, options.amp),
+        num_workers,
         resumed.training if resumed else None,
     )
-
-
-def keep_previous_run(save_dir: Path) -> None:
-    """Rename an earlier run's checkpoints, so that a new run never overwrites them."""
-    for name in ("best.pth", "best.safetensors", "last.pth"):
-        if (save_dir / name).exists():
-            os.replace(save_dir / name, save_dir / f"previous_{name}")
-            print(f"kept the earlier run's {name} as {save_dir / f'previous_{name}'}")

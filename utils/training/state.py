@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import random
 import signal
 from dataclasses import dataclass, field
@@ -165,3 +166,11 @@ def check_unchanged(
     ]
     if sentences:
         raise UserError("\n".join(sentences))
+
+
+def keep_previous_run(save_dir: Path) -> None:
+    """Rename an earlier run's checkpoints, so that a new run never overwrites them."""
+    for name in ("best.pth", "best.safetensors", "last.pth"):
+        if (save_dir / name).exists():
+            os.replace(save_dir / name, save_dir / f"previous_{name}")
+            print(f"kept the earlier run's {name} as {save_dir / f'previous_{name}'}")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.contact_sheet import write_contact_sheet
+from utils.contact_sheet import write_readings
 from utils.dataset import Row
 from utils.decoding import greedy_decode, text_log_probs
 from utils.metrics import Score
-from utils.picture import open_picture
 from utils.plots import plot_curves
 from utils.recognizer import Recognizer
 from utils.training.state import Progress, write_history
@@ -49,10 +48,4 @@ def write_run_pictures(
     """history.csv, curves.png and predictions.png: 30 validation pictures with label and text."""
     write_history(save_dir / "history.csv", progress.history)
     plot_curves(progress.history, save_dir / "curves.png")
-    shown = list(zip(rows, texts, strict=True))[:30]
-    write_contact_sheet(
-        save_dir / "predictions.png",
-        [open_picture(row.path, 3) for row, _ in shown],
-        [row.label if row.label == text else f"{row.label} > {text}" for row, text in shown],
-        colours=["black" if row.label == text else "red" for row, text in shown],
-    )
+    write_readings(save_dir / "predictions.png", rows[:30], texts[:30])

@@ -1,0 +1,120 @@
+"""All of it in one go: draw a data set, train a reader, score it on pictures it never saw, show it.
+
+python quick_start.py                 about ten minutes on two CPU cores
+python quick_start.py --skip_data_gen --skip_training    score and show the last one again
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.registry import BACKBONES
+from utils.errors import UserError, run_script
+from utils.options import option, parse
+
+
+@dataclass(frozen=True)
+class QuickStartOptions:
+    config: str | None = option(None, "TOML recipe that presets flags")
+    num_samples: int = option(10000, "pictures to draw: 80 % train, 10 % val, 10 % test", least=10)
+    num_epochs: int = option(20, "epochs to train", above=0)
+    batch_size: int | None = option(None, "pictures a step (default: the backbone's own)", above=0)
+    backbone: str = option("light", "network that looks at the picture", tuple(BACKBONES))
+    pretrained: bool = option(True, "ImageNet weights, for backbones that have them")
+    fresh: float = option(
+        1.0, "share of each epoch that is drawn anew instead of read from disk", least=0, most=1
+    )
+    data_root: str = option("./data/quick_start", "where the data set goes")
+    save_dir: str = option("./checkpoints/quick_start", "where the checkpoints go")
+    output_path: str = option("./output/quick_start.png", "picture of what the reader reads")
+    skip_data_gen: bool = option(False, "use the data set that is there")
+    skip_training: bool = option(False, "use the checkpoint that is there")
+    resume: bool = option(False, "go on with a quick start that was stopped")
+    num_workers: int | None = option(None, "processes that draw pictures", least=0)
+    num_threads: int | None = option(None, "torch's CPU threads", above=0)
+    seed: int = option(0, "everything is drawn from it", least=0)
+    device: str = option("auto", "where to train", ("auto", "cpu", "cuda", "mps"))
+
+    def problems(self) -> list[str]:
+        """Flags that do not go together, a sentence each."""
+        found = []
+        if self.resume and self.skip_training:
+            found.append("--resume and --skip_training fight: give one of them")
+        if Path(self.output_path).suffix.lower() != ".png":
+            found.append(f"--output_path {self.output_path}: expected a name that ends in .png")
+        return found
+
+
+def main(argv=None) -> int:
+    import generate_data
+
+    import inference
+    import train
+    from utils.files import check_output_file
+
+    started = time.monotonic()
+    options = parse(QuickStartOptions, argv, (__doc__ or "").strip()).options
+    check_output_file(options.output_path)
+    data_root, save_dir = Path(options.data_root), Path(options.save_dir)
+    model_path = save_dir / "best.pth"
+    if options.skip_training and not model_path.is_file():
+        raise UserError(f"--skip_training: there is no {model_path} yet; leave the flag out once")
+
+    if not options.skip_data_gen:
+        print(f"1/4 drawing {options.num_samples:,} captchas into {data_root}")
+        # A complete set of the same recipe is kept as it is; another one is refused.
+        resume = ["--resume"] if (data_root / "dataset.json").exists() else []
+        code = generate_data.main(
+            ["--output_dir", str(data_root), "--num_samples", str(options.num_samples)]
+            + ["--seed", str(options.seed), *resume]
+        )
+        if code:
+            return code
+    if not options.skip_training:
+        print(f"2/4 training {options.backbone}")
+        code = train.main(training_flags(options))
+        if code:
+            if code > 128:
+                print("go on with: python quick_start.py --resume")
+            return code
+
+    print("3/4 scoring on the test split, which training never saw")
+    flags = ["--model_path", str(model_path), "--device", options.device]
+    code = inference.main([*flags, "--mode", "evaluate", "--data_root", str(data_root)])
+    if code:
+        return code
+    print("4/4 reading some of it")
+    show(options, model_path)
+    print(f"done in {time.monotonic() - started:.0f} s: look at {options.output_path}")
+    print(f"read your own: python inference.py --model_path {model_path} --image_path PICTURE.png")
+    return 0
+
+
+def training_flags(options: QuickStartOptions) -> list[str]:
+    """The command line of train.py for this quick start."""
+    names = ["data_root", "save_dir", "backbone", "num_epochs", "fresh", "seed", "device"]
+    names += [
+        name for name in ("batch_size", "num_workers", "num_threads") if getattr(options, name)
+    ]
+    flags = [word for name in names for word in (f"--{name}", str(getattr(options, name)))]
+    if not options.pretrained:
+        flags.append("--no-pretrained")
+    return flags + (["--resume", "auto"] if options.resume else [])
+
+
+def show(options: QuickStartOptions, model_path: Path) -> None:
+    """Read 30 test pictures and write them, with label and text, into one picture."""
+    from utils.contact_sheet import write_readings
+    from utils.dataset import BadRows, open_dataset
+    from utils.recognizer import Recognizer
+
+    rows = open_dataset(options.data_root, BadRows(0), ("test",)).split("test")[:30]
+    predictions = Recognizer.load(model_path, options.device).read([row.path for row in rows])
+    write_readings(options.output_path, rows, [prediction.text for prediction in predictions])
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))
