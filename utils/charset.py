@@ -80,8 +80,7 @@ def read_charset_file(path: str | Path) -> Charset:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"charset file {path}: cannot be read as UTF-8 ({error})") from None
     characters = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.removesuffix("\r")
+    for number, line in enumerate(text.split("\n"), start=1):  # read_text has turned CRLF to LF
         if len(line) > 1:
             raise UserError(
                 f"{path}:{number}: {line[:20]!r} has {len(line)} characters; "
