@@ -1,0 +1,106 @@
+"""One PNG that shows many pictures, each with a caption below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import zip_longest
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from utils.dataset import Row
+from utils.files import atomic_write
+from utils.picture import open_picture
+
+FONT_SIZE = 16
+LINE_HEIGHT = 22
+GAP = 10
+CELL_WIDTHS = (120, 320)
+CELL_HEIGHTS = (40, 240)
+"""Smallest and largest size of a picture on the sheet, in pixels."""
+
+
+def write_contact_sheet(
+    path: str | Path,
+    pictures: Sequence[Image.Image],
+    captions: Sequence[str],
+    columns: int = 5,
+    colours: Sequence[str] | None = None,
+) -> None:
+    """Write a grid of pictures (one or more) as a PNG, whole or not at all.
+
+    Every picture is scaled, its ratio kept, into a cell as large as the largest of them. A caption
+    may have several lines; what the font cannot draw stands in it as \\uXXXX, and a line that is
+    too long for its cell is cut. `colours` are those of the captions; None: black.
+    """
+    width = _within(max(picture.width for picture in pictures), CELL_WIDTHS)
+    height = _within(max(picture.height for picture in pictures), CELL_HEIGHTS)
+    lines = max(caption.count("\n") + 1 for caption in captions)
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    across, down = width + GAP, height + lines * LINE_HEIGHT + GAP
+    sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    cells = zip_longest(pictures, captions, colours or ["black"] * len(pictures))
+    for index, (picture, caption, colour) in enumerate(cells):
+        left, top = GAP + index % columns * across, GAP + index // columns * down
+        scaled = _scaled(open_picture(picture, 3), width, height)
+        sheet.paste(
+            scaled, (left + (width - scaled.width) // 2, top + (height - scaled.height) // 2)
+        )
+        for number, line in enumerate(caption.split("\n")):
+            middle = (left + width / 2, top + height + (number + 0.5) * LINE_HEIGHT)
+            draw.text(middle, _fitting(line, width), fill=colour, font=_font(), anchor="mm")
+    with atomic_write(path) as file:
+        sheet.save(file, format="PNG")
+
+
+def write_readings(path: str | Path, rows: Sequence[Row], texts: Sequence[str]) -> None:
+    """A sheet of labelled pictures with what was read; a wrong text is red, behind its label."""
+    pairs = [(row.label, text) for row, text in zip(rows, texts, strict=True)]
+    write_contact_sheet(
+        path,
+        [open_picture(row.path, 3) for row in rows],
+        [text if label == text else f"{label} > {text}" for label, text in pairs],
+        colours=["black" if label == text else "red" for label, text in pairs],
+    )
+
+
+def _within(value: int, limits: tuple[int, int]) -> int:
+    return min(max(value, limits[0]), limits[1])
+
+
+def _scaled(picture: Image.Image, width: int, height: int) -> Image.Image:
+    scale = min(width / picture.width, height / picture.height)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.BICUBIC)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(FONT_SIZE)
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    return font
+
+
+@cache
+def _drawable(character: str) -> str:
+    """The character, or its escape where the font lacks it (combining marks, surrogates, ...)."""
+    if character.isprintable():
+        missing_glyph = bytes(_font().getmask("\U0010ffff"))
+        if bytes(_font().getmask(character)) != missing_glyph:
+            return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _fitting(line: str, width: int) -> str:
+    """The line as the font can draw it, cut to a width in pixels."""
+    most = width // 3  # no character is narrower than 3 pixels
+    shown = "".join(_drawable(character) for character in line[: most + 1])[: most + 1]
+    if _font().getlength(shown) <= width:
+        return shown
+    while shown and _font().getlength(shown + "...") > width:
+        shown = shown[:-1]
+    return shown + "..."
