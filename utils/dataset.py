@@ -68,9 +68,10 @@ class DataSet:
     def split(self, name: str) -> list[Row]:
         """The rows of a split; UserError where there is none of that name, or it is empty."""
         if name not in self.splits:
+            there = [other for other in SPLITS if (self.root / other).is_dir()]
             raise UserError(
                 f"{self.root}: no split {name!r} with a labels.txt; it has "
-                f"{', '.join(self.splits) or 'none'} (generate_data.py makes train, val and test)"
+                f"{', '.join(there)} (generate_data.py makes train, val and test)"
             )
         if not self.splits[name]:
             raise UserError(f"{self.root}: the split {name!r} is empty; expected 1 picture or more")
