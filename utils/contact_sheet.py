@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import zip_longest
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -42,7 +41,7 @@ def write_contact_sheet(
     across, down = width + GAP, height + lines * LINE_HEIGHT + GAP
     sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    cells = zip_longest(pictures, captions, colours or ["black"] * len(pictures))
+    cells = zip(pictures, captions, colours or ["black"] * len(pictures), strict=True)
     for index, (picture, caption, colour) in enumerate(cells):
         left, top = GAP + index % columns * across, GAP + index // columns * down
         scaled = _scaled(open_picture(picture, 3), width, height)
