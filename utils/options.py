@@ -141,16 +141,22 @@ def _convert(value: Any, kind: Any, metadata: Mapping[str, Any]) -> Any:
         raise ValueError(f"expected {wanted}")
     try:
         number = kind(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"expected {wanted}") from None
     if number != number or number in (float("inf"), float("-inf")):
         raise ValueError(f"expected {wanted} that is finite")
     least, above, most = (metadata[name] for name in ("least", "above", "most"))
     too_low = (least is not None and number < least) or (above is not None and number <= above)
     if too_low or (most is not None and number > most):
-        low = f"{least} or more" if least is not None else f"more than {above}"
-        raise ValueError(f"expected {least} to {most}" if most is not None else f"expected {low}")
+        raise ValueError(f"expected {_range(least, above, most)}")
     return number
+
+
+def _range(least: float | None, above: float | None, most: float | None) -> str:
+    if least is not None and most is not None:
+        return f"{least} to {most}"
+    words = {"{} or more": least, "more than {}": above, "at most {}": most}
+    return ", ".join(text.format(bound) for text, bound in words.items() if bound is not None)
 
 
 def _shown(value: Any) -> str:
@@ -179,7 +185,10 @@ def _read_recipe(path: Path, fields, kinds, problems: list[str]) -> dict[str, An
         return {}
     values = {}
     for key, value in recipe.items():
-        if key not in fields or key == "config":
+        if key == "config":
+            problems.append(f"{path}: 'config' stands in a recipe; give it on the command line")
+            continue
+        if key not in fields:
             near = get_close_matches(key, fields, n=1, cutoff=0.0)[0]
             problems.append(f"{path}: {key!r} is not a flag of this script; did you mean {near!r}?")
             continue
