@@ -40,7 +40,7 @@ def atomic_write(path: str | Path, flushed: bool = True) -> Iterator[BinaryIO]:
 
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files of `atomic_write` that a kill left in a folder."""
-    for temporary in folder.glob(".*.tmp"):
+    for temporary in folder.glob(".*.[0-9]*.tmp"):
         temporary.unlink(missing_ok=True)
 
 
@@ -79,4 +79,4 @@ def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
     if not pictures:
         deeper = "" if recursive else "; --recursive also looks into its sub-folders"
         raise UserError(f"{folder}: no pictures in this folder{deeper}")
-    return sorted(pictures, key=natural_key)
+    return sorted(sorted(pictures), key=natural_key)  # img01 and img1 have the same natural key
