@@ -192,6 +192,7 @@ def train(run: Run) -> int:
         state = {
             "progress": asdict(progress),
             "options": asdict(options),
+            "backbone_lr": run.backbone_lr,
             "optimizer": optimizer.state_dict(),
             "scaler": scaler.state_dict(),
             "aux_head": aux_head.state_dict(),

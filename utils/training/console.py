@@ -30,7 +30,7 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
         for name, value in backbone_entry(options.backbone).defaults.items()
         if name not in given
     ]
-    if brought:
+    if brought and run.resumed is None:
         print(f"{options.backbone} brings defaults of its own: {', '.join(brought)}")
     fresh = f", {options.fresh:.0%} of each epoch drawn anew" if options.fresh else ""
     print(f"{len(run.data.train):,} training and {len(run.data.val):,} validation pictures{fresh}")

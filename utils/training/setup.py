@@ -231,7 +231,9 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     else:
         charset = choose_charset(options, data, init_from)
     model, origin = make_model(options, charset, data, init_from, resumed)
-    ratio = 1.0 if origin == RANDOM_WEIGHTS else options.backbone_lr_ratio
+    backbone_lr = options.lr * (1 if origin == RANDOM_WEIGHTS else options.backbone_lr_ratio)
+    if resumed is not None and resumed.training is not None:
+        backbone_lr = resumed.training["backbone_lr"]
     if resumed is None and not options.overfit_batch:
         keep_previous_run(Path(options.save_dir))
     return Run(
@@ -242,7 +244,7 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         model,
         nn.Linear(model.backbone.out_channels, charset.num_classes),
         origin,
-        options.lr * ratio,
+        backbone_lr,
         device,
         half_precision(device, options.amp),
         num_workers,
