@@ -175,6 +175,21 @@ def test_batch_writes_json_lines(model: Path, folder: Path, tmp_path: Path):
     ]
 
 
+def test_batch_size_is_what_the_network_gets(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sizes = []
+    log_probs = Recognizer.log_probs
+
+    def spy(self: Recognizer, pictures: list) -> tuple:
+        sizes.append(len(pictures))
+        return log_probs(self, pictures)
+
+    monkeypatch.setattr(Recognizer, "log_probs", spy)
+    read_folder(model, folder, tmp_path / "t.tsv", "--batch_size", 3)
+    assert sizes == [2, 2]  # the third of the five pictures is bad
+
+
 def test_batch_writes_to_output_by_default(model: Path, folder: Path):
     assert run("--model_path", model, "--mode", "batch", "--image_dir", folder) == 0
     assert len(Path("output/predictions.tsv").read_text(encoding="utf-8").splitlines()) == 5

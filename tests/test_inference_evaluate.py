@@ -94,14 +94,15 @@ def test_bad_rows_and_bad_pictures_share_what_is_allowed(
     (labelled / "test" / "000.png").write_bytes(b"")
     with (labelled / "test" / "labels.txt").open("a", encoding="utf-8") as file:
         file.write("a row without a tab\n")
-    with pytest.raises(UserError, match="has no tab"):
-        score(model, labelled)
+    with pytest.raises(UserError, match="has no tab"):  # before any work: no model is needed
+        score(labelled / "gone.pth", labelled)
     with pytest.raises(UserError, match="--max_bad_rows 2"):
         score(model, labelled, "--max_bad_rows", 1)
     capsys.readouterr()
     assert score(model, labelled, "--max_bad_rows", 2) == 0
     out = capsys.readouterr().out
     assert "n = 6" in out
+    assert "skipped: " in out
     assert "rows without a label or a picture, not in n: 1" in out
 
 
