@@ -36,7 +36,7 @@ class TrainOptions:
         "pth", "format of best.*; last is always .pth", ("pth", "safetensors")
     )
     backbone: str = option("light", "network that looks at the picture", NAMES)
-    hidden_size: int = option(None, "LSTM units a direction (default: 256; light: 128)", above=0)
+    hidden_size: int = option(None, "LSTM units a direction (default: 256; light: 96)", above=0)
     num_layers: int = option(None, "BiLSTM layers (default: 2; light: 1)", above=0)
     dropout: float = option(0.1, "dropout between BiLSTM layers", least=0, most=1)
     img_height: int = option(60, "height that pictures are scaled to", least=16)
@@ -60,8 +60,8 @@ class TrainOptions:
     backbone_lr_ratio: float = option(
         0.1, "learning rate of loaded backbone stages, times --lr", least=0, most=1
     )
-    lr: float = option(None, "peak learning rate (default: 1e-3; light: 2e-3)", above=0)
-    batch_size: int = option(None, "pictures a step (default: 32; light: 64)", above=0)
+    lr: float = option(None, "peak learning rate (default: 1e-3; light: 3e-3)", above=0)
+    batch_size: int = option(None, "pictures a step (default: 32)", above=0)
     num_epochs: int = option(100, "passes over the training split", above=0)
     optimizer: str = option("adamw", "adamw decouples the weight decay", ("adamw", "adam"))
     weight_decay: float = option(0.01, "of matrices and convolutions", least=0)

@@ -1,0 +1,1 @@
+"""One command each: what is measured, on which machine, and how often."""
