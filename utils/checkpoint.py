@@ -61,12 +61,10 @@ class Header:
                 )
             image = values.pop("image")
             image = {k: tuple(v) if isinstance(v, list) else v for k, v in image.items()}
-            return cls(
-                ModelConfig(**values.pop("model")),
-                ImageSpec(**image),
-                Charset(**values.pop("charset")),
-                **values,
-            )
+            model, charset = ModelConfig(**values.pop("model")), Charset(**values.pop("charset"))
+            if model.num_classes != charset.num_classes:
+                raise ValueError(f"{len(charset)} characters, but {model.num_classes} classes")
+            return cls(model, ImageSpec(**image), charset, **values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{name}: its header is damaged or foreign ({error!r})") from None
 
@@ -143,7 +141,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         start = file.read(16)
     if not start:
         raise UserError(f"{path}: the file is empty (0 bytes); expected a checkpoint")
-    return _load_pth(path) if start.startswith(b"PK") else _load_safetensors(path, start)
+    return _load_pth(path) if start.startswith(b"PK\x03\x04") else _load_safetensors(path, start)
 
 
 def _load_safetensors(path: Path, start: bytes) -> Checkpoint:
@@ -166,16 +164,18 @@ def _load_pth(path: Path) -> Checkpoint:
     import torch
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # opened here: by a path, torch.load would go by its name
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
-            f"{path}: holds pickled code or objects, which are never run here; "
+            f"{path}: damaged, or holds pickled code or objects, which are never run here; "
             "expected a checkpoint of this project"
         ) from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # a damaged pickle raises what it likes
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: truncated or damaged ({reason}); copy or train it anew") from None
-    if not isinstance(content, dict) or not isinstance(content.get("header"), str):
+    has_header = isinstance(content, dict) and isinstance(content.get("header"), str)
+    if not has_header or not isinstance(content.get("model"), dict):
         raise UserError(f"{path}: a .pth file, but not a checkpoint of this project")
     header = Header.from_json(content["header"], str(path))
     return Checkpoint(path, header, content["model"], content.get("training"))
