@@ -31,8 +31,9 @@ def liven(model: CRNN) -> None:
     """Statistics and affine terms that turn a column of zeros into something else."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, std=0.5)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            statistics = dict(module.named_buffers())
+            nn.init.normal_(statistics["running_mean"], std=0.5)
+            nn.init.uniform_(statistics["running_var"], 0.5, 2.0)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, mean=0.2, std=0.5)
 
