@@ -1,0 +1,116 @@
+"""dataset.json: what a set was made of, and whether another run may go on with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from models import __version__
+from utils.dataset import SPLITS
+from utils.errors import UserError
+from utils.files import write_text
+from utils.synth import CaptchaRecipe
+
+FORMAT_VERSION = 1
+"""Of dataset.json; it also goes up when the same seed comes to draw other pictures."""
+
+
+def split_sizes(num_samples: int, ratio: tuple[float, ...]) -> dict[str, int]:
+    """Pictures of each split; no split shrinks when num_samples grows.
+
+    Webster's apportionment: the next picture goes where share / (2 * size + 1) is largest.
+    """
+    shares = [Fraction(str(share)) for share in ratio]
+    sizes = [int(num_samples * share / sum(shares)) for share in shares]
+    while sum(sizes) < num_samples:
+        neediest = max(range(len(sizes)), key=lambda i: shares[i] / (2 * sizes[i] + 1))
+        sizes[neediest] += 1
+    return dict(zip(SPLITS, sizes, strict=True))
+
+
+def describe(
+    recipe: CaptchaRecipe, num_samples: int, split_ratio: tuple[float, ...], seed: int
+) -> dict[str, Any]:
+    """All that the pictures depend on; the content of dataset.json, less `complete`."""
+    fonts = [(Path(font).name, Path(font).read_bytes()) for font in recipe.fonts]
+    return {
+        "format_version": FORMAT_VERSION,
+        "recipe": {**recipe.to_json(), "fonts": list(recipe.fonts)},
+        "num_samples": num_samples,
+        "split_ratio": list(split_ratio),
+        "splits": split_sizes(num_samples, split_ratio),
+        "seed": seed,
+        "fonts": [f"{name} sha256:{hashlib.sha256(data).hexdigest()[:16]}" for name, data in fonts],
+        "versions": {
+            "project": __version__,
+            "captcha": version("captcha"),
+            "pillow": version("pillow"),
+        },
+    }
+
+
+def write_description(root: Path, description: dict[str, Any], complete: bool) -> None:
+    text = json.dumps({**description, "complete": complete}, ensure_ascii=False, indent=2)
+    write_text(root / "dataset.json", text + "\n")
+
+
+def check_target(root: Path, description: dict[str, Any], resume: bool) -> None:
+    """UserError where a set stands in `root` that this description may not go on with."""
+    path = root / "dataset.json"
+    folders = [root / split for split in SPLITS if (root / split).is_dir()]
+    taken = [folder for folder in folders if any(folder.iterdir())]
+    if not path.exists() and not taken:
+        return
+    if not resume:
+        raise UserError(
+            f"--output_dir {root}: a data set stands there already; go on with it by --resume, "
+            "or give another folder"
+        )
+    if not path.exists():
+        raise UserError(
+            f"--resume: {taken[0]} holds files, but no {path} says what made them; "
+            "give another --output_dir"
+        )
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        count, facts = int(before["num_samples"]), _identity(before)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: not a data set's description ({error!r}); give another --output_dir"
+        ) from None
+    problems = [
+        f"{name} {_shown(value)}: the set in {root} was made with {_shown(facts[name])}"
+        for name, value in _identity(description).items()
+        if value != facts[name]
+    ]
+    if description["num_samples"] < count:
+        problems.append(
+            f"--num_samples {description['num_samples']}: the set in {root} is to have {count}, "
+            "and a set only grows"
+        )
+    if problems:
+        raise UserError("\n".join([*problems, "go on with the same, or give another --output_dir"]))
+
+
+def _identity(description: dict[str, Any]) -> dict[str, Any]:
+    """What two runs must share to draw the same pictures, by the name that the user knows."""
+    recipe, versions = description["recipe"], description["versions"]
+    return {
+        "--charset": recipe["characters"],
+        **{f"--{name}": recipe[name] for name in ("min_length", "max_length", "width", "height")},
+        "--fonts": description["fonts"],
+        "--split_ratio": description["split_ratio"],
+        "--seed": description["seed"],
+        "package captcha": versions["captcha"],
+        "package pillow": versions["pillow"],
+        "dataset.json format": description["format_version"],
+    }
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (text if len(text) <= 80 else f"{text[:77]}...") or "(none)"

@@ -1,0 +1,168 @@
+"""Drawing the pictures of a data set, with several processes and over what is there already."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Generator, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.errors import UserError
+from utils.files import atomic_write
+from utils.picture import PictureError, open_picture
+from utils.synth import CaptchaRecipe, CaptchaRenderer
+
+MOST_WORKERS = 61
+"""What Windows can wait for."""
+
+CHUNK_PIXELS = 64 * 160 * 60
+"""Work of a fifth of a second, which is what Ctrl-C waits for."""
+
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Pictures start..stop-1 of a split; a folder, a split and an index make one picture."""
+
+    folder: Path
+    split: str
+    seed: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The texts of a chunk's pictures, and how many of them were not there before."""
+
+    texts: list[str]
+    new: int
+
+
+def file_name(index: int) -> str:
+    return f"{index:06d}.png"
+
+
+def split_chunks(
+    root: Path, recipe: CaptchaRecipe, sizes: dict[str, int], seed: int
+) -> list[Chunk]:
+    """The pictures of all splits, cut into pieces of work, split by split."""
+    step = min(max(CHUNK_PIXELS // (recipe.width * recipe.height), 1), 64)
+    return [
+        Chunk(root / split, split, seed, start, min(start + step, size))
+        for split, size in sizes.items()
+        for start in range(0, size, step)
+    ]
+
+
+def draw_chunk(renderer: CaptchaRenderer, chunk: Chunk) -> Drawn:
+    """Draw what is missing of a chunk. Each picture appears under its name only when complete."""
+    texts, new = [], 0
+    for index in range(chunk.start, chunk.stop):
+        path = chunk.folder / file_name(index)
+        words = (chunk.seed, chunk.split, index)
+        if _is_complete(path):
+            texts.append(renderer.text(*words))
+            continue
+        picture, text = renderer.draw(*words)
+        png = io.BytesIO()
+        picture.save(png, format="PNG", compress_level=3)  # 3 % larger than 6, in half the time
+        with atomic_write(path, flushed=False) as file:
+            file.write(png.getvalue())
+        texts.append(text)
+        new += 1
+    return Drawn(texts, new)
+
+
+def _is_complete(path: Path) -> bool:
+    """A power cut can leave an empty file, or one with a hole, under a picture's own name."""
+    try:
+        data = path.read_bytes()
+        return data.endswith(PNG_END) and bool(open_picture(data, 3))
+    except (FileNotFoundError, PictureError):
+        return False
+
+
+def draw_all(
+    recipe: CaptchaRecipe, chunks: list[Chunk], num_workers: int
+) -> Generator[Drawn, None, None]:
+    """Draw every chunk; results in their order. Close it to end the processes early.
+
+    Raises UserError when a process was killed.
+    """
+    workers = min(num_workers, len(chunks), MOST_WORKERS)
+    if workers == 1:
+        renderer = CaptchaRenderer(recipe)
+        yield from (draw_chunk(renderer, chunk) for chunk in chunks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with _one_interrupt():
+        pool = ProcessPoolExecutor(workers, context, _start_worker, (recipe,))
+        try:
+            with _interrupts_ignored():
+                results = pool.map(_draw_in_worker, chunks)
+            yield from results
+        except BrokenProcessPool:
+            raise UserError(
+                "a process that draws pictures was killed (out of memory?); go on with --resume, "
+                "and with a smaller --num_workers if it happens again"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_renderers: list[CaptchaRenderer] = []
+"""A worker process's own renderer; empty elsewhere."""
+
+
+def _start_worker(recipe: CaptchaRecipe) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first answers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _renderers.append(CaptchaRenderer(recipe))
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its workers, and they would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _draw_in_worker(chunk: Chunk) -> Drawn:
+    return draw_chunk(_renderers[0], chunk)
+
+
+@contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt once: pressed again, it would hang the pool's orderly end."""
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes started in here ignore Ctrl-C from their first instruction on."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
