@@ -60,7 +60,7 @@ class TrainOptions:
     backbone_lr_ratio: float = option(
         0.1, "learning rate of loaded backbone stages, times --lr", least=0, most=1
     )
-    lr: float = option(None, "peak learning rate (default: 1e-3; light: 3e-3)", above=0)
+    lr: float = option(None, "peak learning rate (default: 1e-3; light: 5e-3)", above=0)
     batch_size: int = option(None, "pictures a step (default: 32)", above=0)
     num_epochs: int = option(100, "passes over the training split", above=0)
     optimizer: str = option("adamw", "adamw decouples the weight decay", ("adamw", "adam"))
@@ -193,6 +193,7 @@ def train(run: Run) -> int:
             "progress": asdict(progress),
             "options": asdict(options),
             "backbone_lr": run.backbone_lr,
+            "data": run.data.fingerprint(),
             "optimizer": optimizer.state_dict(),
             "scaler": scaler.state_dict(),
             "aux_head": aux_head.state_dict(),

@@ -100,6 +100,18 @@ def test_resume_needs_a_training_state(trained: Path) -> None:
         train.main(["--resume", str(trained / "best.pth")])
 
 
+def test_resume_refuses_a_data_set_that_has_changed(tiny_data: Path, trained: Path) -> None:
+    edit_labels(tiny_data, "train", "000.png\t12\n")
+    with pytest.raises(UserError, match="the data set has changed since that run began"):
+        train.main(["--resume", str(trained / "last.pth")])
+
+
+def test_a_run_that_was_moved_goes_on_where_it_lies(trained: Path, tmp_path: Path) -> None:
+    moved = trained.rename(tmp_path / "moved")
+    assert train.main(["--resume", str(moved / "last.pth")]) == 0
+    assert not trained.exists()
+
+
 def test_resume_auto_without_a_run_is_a_new_one(
     tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,7 +229,7 @@ def test_bad_pictures_are_named_or_skipped_up_to_the_limit(
 def test_a_picture_that_goes_bad_during_the_run_is_named_from_a_worker(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("utils.training.setup.check_pictures", lambda rows, bad_rows: rows)
+    monkeypatch.setattr("utils.training.data.check_pictures", lambda rows, bad_rows: rows)
     (tiny_data / "train" / "003.png").write_bytes(b"")
     with pytest.raises(
         UserError, match=r"^\S.*labels\.txt:4: 003\.png: the file is empty"

@@ -16,15 +16,14 @@ from models.registry import backbone_entry
 from models.transfer import freeze
 from utils.charset import Charset
 from utils.checkpoint import Checkpoint, load_checkpoint
-from utils.dataset import BadRows, Row, check_pictures, open_dataset
 from utils.device import half_precision, pick_device, share_cores
 from utils.errors import UserError
 from utils.options import Parsed
 from utils.picture import ImageSpec
-from utils.synth import CaptchaRecipe, CaptchaRenderer
-from utils.training.labels import check_fits, check_known, data_charset
+from utils.training.data import Data, check_same_data, choose_charset, read_data
+from utils.training.labels import check_fits, check_known
 from utils.training.state import check_unchanged, keep_previous_run, seed_everything
-from utils.training.weights import RANDOM_WEIGHTS, changed_charset, initial_model
+from utils.training.weights import RANDOM_WEIGHTS, initial_model
 
 if TYPE_CHECKING:
     from train import TrainOptions
@@ -41,17 +40,6 @@ COMMON_DEFAULTS: dict[str, Any] = {
 FREE_ON_RESUME = frozenset({"resume", "config", "save_dir", "device", "num_workers", "num_threads"})
 FROM_CHECKPOINT = ("backbone", "hidden_size", "num_layers", "dropout", "img_height", "img_channels")
 OVERFIT = {"dropout": 0.0, "color_jitter": 0.0, "fresh": 0.0, "scheduler": "constant"}
-OVERFIT_STEPS = 25
-"""Steps of one round of --overfit_batch, after which it is scored."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """Rows to train and validate on, and the recipe that draws fresh ones."""
-
-    train: list[Row]
-    val: list[Row]
-    recipe: CaptchaRecipe | None
 
 
 def resolve_options(
@@ -69,6 +57,7 @@ def resolve_options(
             changed = {name: getattr(options, name) for name in given}
             check_unchanged(stored, changed, FREE_ON_RESUME, resumed.path)
             free = {name: value for name, value in changed.items() if name in FREE_ON_RESUME}
+            free.setdefault("save_dir", str(resumed.path.parent))  # wherever the run now lies
             stored = {name: _tuple(value) for name, value in stored.items()}
             return type(options)(**{**stored, **free}), resumed, None
     init_from = load_checkpoint(options.init_from) if options.init_from else None
@@ -106,64 +95,16 @@ def _resumed(options: TrainOptions) -> Checkpoint | None:
     return checkpoint
 
 
-def read_data(options: TrainOptions) -> Data:
-    """Rows of both splits, every picture that will be read checked, bad ones settled."""
-    bad_rows = BadRows(options.max_bad_rows)
-    data = open_dataset(options.data_root, bad_rows, ("train", "val"))
-    if data.is_one_split:
-        raise UserError(
-            f"--data_root {options.data_root}: it is one split; expected a root with train/ and "
-            "val/, so that no picture is both learned and scored"
-        )
-    train, val = data.split("train"), data.split("val")
-    if options.fresh < 1:
-        train = check_pictures(train, bad_rows)
-    val = check_pictures(val, bad_rows)
-    bad_rows.settle()
-    if not train or not val:
-        raise UserError(f"{options.data_root}: no picture of a split can be read; mend the set")
-    if options.fresh > 0:
-        if data.recipe is None:
-            raise UserError(
-                f"--fresh {options.fresh}: {options.data_root} has no dataset.json to draw by; "
-                "use a set of generate_data.py, or --fresh 0"
-            )
-        CaptchaRenderer(data.recipe)  # opens the fonts: a missing one is told before the workers
-    if options.overfit_batch:
-        batch = train[: options.batch_size]
-        return Data(batch * OVERFIT_STEPS, batch, None)
-    return Data(train, val, data.recipe)
-
-
-def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | None) -> Charset:
-    """The run's charset, every label known to it."""
-    rows = data.train + data.val
-    charset = data_charset(options.charset, options.charset_file, data.recipe, rows)
-    labels = [row.label for row in rows]
-    if options.fresh > 0 and data.recipe is not None:
-        labels.append(data.recipe.characters)
-    if init_from is not None:
-        charset = changed_charset(
-            init_from.header.charset, charset, labels, options.charset_change, init_from.path
-        )
-    check_known(rows, charset)
-    if options.fresh > 0 and (missing := charset.missing(labels[-1:])):
-        raise UserError(
-            f"--fresh {options.fresh}: the set's recipe draws {''.join(missing)!r}, which charset "
-            f"{charset.name} lacks; leave the charset to the set, or use --fresh 0"
-        )
-    return charset
-
-
-def image_spec(options: TrainOptions) -> ImageSpec:
-    channels = options.img_channels
+def image_spec(options: TrainOptions, start: Checkpoint | None) -> ImageSpec:
+    """The checkpoint's own spec, in the size that is asked for; else the backbone's."""
+    height, width, channels = options.img_height, options.img_width, options.img_channels
+    if start is not None and start.header.image.channels == channels:
+        return dataclasses.replace(start.header.image, height=height, width=width)
     if backbone_entry(options.backbone).imagenet_weights and channels == 3:
-        # What ImageNet weights expect.
-        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        return ImageSpec(options.img_height, options.img_width, channels, mean, std)
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what ImageNet weights expect
+        return ImageSpec(height, width, channels, mean, std)
     # Near white, so that the zeros of padding look like the paper beside a text.
-    size = options.img_height, options.img_width, channels
-    return ImageSpec(*size, mean=(0.9,) * channels, std=(0.2,) * channels)
+    return ImageSpec(height, width, channels, mean=(0.9,) * channels, std=(0.2,) * channels)
 
 
 def make_model(
@@ -228,6 +169,7 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     if resumed is not None:
         charset = resumed.header.charset
         check_known(data.train + data.val, charset)
+        check_same_data(resumed, data)
     else:
         charset = choose_charset(options, data, init_from)
     model, origin = make_model(options, charset, data, init_from, resumed)
@@ -239,7 +181,7 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     return Run(
         options,
         data,
-        image_spec(options),
+        image_spec(options, resumed or init_from),
         charset,
         model,
         nn.Linear(model.backbone.out_channels, charset.num_classes),

@@ -1,0 +1,95 @@
+"""A run's data: rows of both splits, checked, the charset they need, and whether they changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from utils.charset import Charset
+from utils.checkpoint import Checkpoint
+from utils.dataset import BadRows, Row, check_pictures, open_dataset
+from utils.errors import UserError
+from utils.synth import CaptchaRecipe, CaptchaRenderer
+from utils.training.labels import check_known, data_charset
+from utils.training.weights import changed_charset
+
+if TYPE_CHECKING:
+    from train import TrainOptions
+
+OVERFIT_STEPS = 25
+"""Steps of one round of --overfit_batch, after which it is scored."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows to train and validate on, and the recipe that draws fresh ones."""
+
+    train: list[Row]
+    val: list[Row]
+    recipe: CaptchaRecipe | None
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all file names and labels in order, and of the recipe."""
+        rows = [[row.path.name, row.label] for row in self.train + self.val]
+        facts = [len(self.train), rows, self.recipe and self.recipe.to_json()]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def read_data(options: TrainOptions) -> Data:
+    """Rows of both splits, every picture that will be read checked, bad ones settled."""
+    bad_rows = BadRows(options.max_bad_rows)
+    data = open_dataset(options.data_root, bad_rows, ("train", "val"))
+    if data.is_one_split:
+        raise UserError(
+            f"--data_root {options.data_root}: it is one split; expected a root with train/ and "
+            "val/, so that no picture is both learned and scored"
+        )
+    train, val = data.split("train"), data.split("val")
+    if options.fresh < 1:
+        train = check_pictures(train, bad_rows)
+    val = check_pictures(val, bad_rows)
+    bad_rows.settle()
+    if not train or not val:
+        raise UserError(f"{options.data_root}: no picture of a split can be read; mend the set")
+    if options.fresh > 0:
+        if data.recipe is None:
+            raise UserError(
+                f"--fresh {options.fresh}: {options.data_root} has no dataset.json to draw by; "
+                "use a set of generate_data.py, or --fresh 0"
+            )
+        CaptchaRenderer(data.recipe)  # opens the fonts: a missing one is told before the workers
+    if options.overfit_batch:
+        batch = train[: options.batch_size]
+        return Data(batch * OVERFIT_STEPS, batch, None)
+    return Data(train, val, data.recipe)
+
+
+def check_same_data(resumed: Checkpoint, data: Data) -> None:
+    """UserError where the rows are not those that the run began with."""
+    if resumed.training is not None and resumed.training["data"] != data.fingerprint():
+        raise UserError(
+            f"--resume {resumed.path}: the data set has changed since that run began; restore it, "
+            f"or start a new run with --init_from {resumed.path}"
+        )
+
+
+def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | None) -> Charset:
+    """The run's charset, every label known to it."""
+    rows = data.train + data.val
+    charset = data_charset(options.charset, options.charset_file, data.recipe, rows)
+    labels = [row.label for row in rows]
+    if options.fresh > 0 and data.recipe is not None:
+        labels.append(data.recipe.characters)
+    if init_from is not None:
+        charset = changed_charset(
+            init_from.header.charset, charset, labels, options.charset_change, init_from.path
+        )
+    check_known(rows, charset)
+    if options.fresh > 0 and (missing := charset.missing(labels[-1:])):
+        raise UserError(
+            f"--fresh {options.fresh}: the set's recipe draws {''.join(missing)!r}, which charset "
+            f"{charset.name} lacks; leave the charset to the set, or use --fresh 0"
+        )
+    return charset
