@@ -54,7 +54,7 @@ def resolve_options(
         else:
             assert resumed.training is not None
             stored = resumed.training["options"]
-            changed = {name: getattr(options, name) for name in given}
+            changed = {name: getattr(options, name) for name in sorted(given)}
             check_unchanged(stored, changed, FREE_ON_RESUME, resumed.path)
             free = {name: value for name, value in changed.items() if name in FREE_ON_RESUME}
             free.setdefault("save_dir", str(resumed.path.parent))  # wherever the run now lies
