@@ -79,7 +79,10 @@ class TrainOptions:
         0.0, "share of each epoch that is drawn anew instead of read from disk", least=0, most=1
     )
     color_jitter: float = option(
-        0.2, "brightness, contrast and colour vary by this much", least=0, most=1
+        0.2,
+        "brightness, contrast and colour of pictures from disk vary by this much",
+        least=0,
+        most=1,
     )
     early_stop: int = option(
         15, "epochs without a better validation that end the run; 0: never", least=0
