@@ -20,8 +20,8 @@ def run_script(main: Callable[[], int]) -> int:
     """Run a script's body; a UserError becomes its sentence on stderr and exit code 2."""
     name = Path(sys.argv[0]).name or "python"
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a console in cp1252 lacks most of the texts
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):  # a console in cp1252 lacks most of the texts,
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)  # and logs are live
     try:
         return main()
     except UserError as error:

@@ -1,0 +1,49 @@
+"""run_script: what a script's user sees, and with which exit code."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from utils.errors import UserError, run_script
+
+
+def raiser(error: BaseException):
+    def main() -> int:
+        raise error
+
+    return main
+
+
+def test_a_script_that_works_keeps_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_script(lambda: 0) == 0
+    assert run_script(lambda: 1) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_every_sentence_of_a_user_error_gets_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_script(raiser(UserError("one thing\nand another"))) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": error: ")[1] for line in lines] == ["one thing", "and another"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_takes_nothing_is_one_sentence(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = OSError(number, "no room", "model.pth")
+    assert run_script(raiser(error)) == 2
+    assert "error: cannot write model.pth: no room" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_script(raiser(KeyboardInterrupt())) == 130
+    assert "stopped" in capsys.readouterr().err
+
+
+def test_a_bug_of_ours_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_script(raiser(ZeroDivisionError()))
+    with pytest.raises(OSError, match="something else"):
+        run_script(raiser(OSError(errno.EIO, "something else")))
