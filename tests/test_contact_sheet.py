@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageFont
 
+from utils import contact_sheet
 from utils.contact_sheet import write_contact_sheet, write_readings
 from utils.dataset import Row
 from utils.errors import UserError
@@ -40,7 +42,7 @@ def test_a_grid_of_equal_cells(tmp_path):
     assert grid.height == three.height == row.height + (row.height - 10)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (20_000, 60), (10, 5_000), (320, 240)])
+@pytest.mark.parametrize("size", [(1, 1), (20_000, 10), (10, 5_000), (320, 240)])
 @pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "1"])
 def test_any_picture_fits_its_cell(tmp_path, size, mode):
     picture = Image.new("RGB", size, "black").convert(mode)
@@ -49,6 +51,13 @@ def test_any_picture_fits_its_cell(tmp_path, size, mode):
     assert image.height < 300
     left = image.crop((0, 0, image.width // 2, image.height))
     assert min(colours(left)) < (200, 200, 200), "the picture can be seen"
+
+
+def test_pictures_look_as_the_reader_sees_them(tmp_path):
+    clear = Image.new("RGBA", (160, 60), (0, 0, 0, 0))
+    assert colours(sheet(tmp_path / "a.png", [clear], [""])) == {(255, 255, 255)}
+    deep = Image.fromarray(np.full((60, 160), 0x8000, np.uint16))
+    assert (127, 127, 127) in colours(sheet(tmp_path / "b.png", [deep], [""]))
 
 
 def test_any_unicode_caption_is_drawn(tmp_path):
@@ -67,6 +76,19 @@ def test_any_unicode_caption_is_drawn(tmp_path):
 def test_what_the_font_lacks_is_escaped(tmp_path, caption, escaped):
     drawn = sheet(tmp_path / "a.png", [grey()], [caption])
     assert drawn.tobytes() == sheet(tmp_path / "b.png", [grey()], [escaped]).tobytes()
+
+
+def test_captions_are_the_same_where_pillow_has_another_layout(tmp_path, monkeypatch):
+    plain = ImageFont.load_default
+    expected = sheet(tmp_path / "a.png", [grey()], ["a\u200db\r"])
+
+    def raqm(size):
+        return plain(size).font_variant(layout_engine=ImageFont.Layout.RAQM)
+
+    monkeypatch.setattr(ImageFont, "load_default", raqm)
+    contact_sheet._font.cache_clear()
+    contact_sheet._drawable.cache_clear()
+    assert sheet(tmp_path / "b.png", [grey()], ["a\u200db\r"]).tobytes() == expected.tobytes()
 
 
 def test_a_long_caption_stays_in_its_cell(tmp_path):

@@ -24,12 +24,12 @@ def read_picture(path: Path) -> Image.Image:
 
 def test_a_set_is_complete_and_says_what_made_it(tmp_path, capsys):
     root = tmp_path / "a set"
-    assert make(root, seed=5) == 0
+    assert make(root, seed=5, num_samples=100) == 0
     data = open_dataset(root, BadRows(0))
     assert {name: len(rows) for name, rows in data.splits.items()} == {
-        "train": 16,
-        "val": 2,
-        "test": 2,
+        "train": 80,
+        "val": 10,
+        "test": 10,
     }
     assert data.recipe == CaptchaRecipe("0123456789", "digits", 2, 3, 80, 32)
     renderer = CaptchaRenderer(data.recipe)
@@ -44,7 +44,7 @@ def test_a_set_is_complete_and_says_what_made_it(tmp_path, capsys):
     assert set(description["versions"]) == {"project", "captcha", "pillow"}
     assert read_picture(root / "samples.png").width > 80
     output = capsys.readouterr()
-    assert "16 train, 2 val, 2 test" in output.out
+    assert "80 train, 10 val, 10 test" in output.out
     assert output.out.endswith(f'python train.py --data_root "{root}"\n')
     assert output.err == ""
 

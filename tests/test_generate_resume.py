@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -28,13 +29,15 @@ def test_refuses_to_write_over_a_set(tmp_path, capsys):
     assert contents(tmp_path / "data") == before
 
 
-@pytest.mark.parametrize("more", [[], ["--resume"]])
-def test_refuses_to_mix_with_pictures_of_others(tmp_path, capsys, more):
+@pytest.mark.parametrize(
+    ("more", "reason"), [([], "go on with it by --resume"), (["--resume"], "says what made them")]
+)
+def test_refuses_to_mix_with_pictures_of_others(tmp_path, capsys, more, reason):
     stranger = tmp_path / "val" / "mine.png"
     stranger.parent.mkdir()
     stranger.write_bytes(b"mine")
     assert make(tmp_path, *more) == 2
-    assert "another" in capsys.readouterr().err
+    assert reason in capsys.readouterr().err
     assert contents(tmp_path) == {"val/mine.png": b"mine"}
 
 
@@ -94,14 +97,41 @@ def test_resume_after_a_full_disk(tmp_path, capsys, monkeypatch):
     assert contents(root) == contents(tmp_path / "unbroken")
 
 
-def test_sigkill_with_two_workers_then_resume(tmp_path):
-    """communicate() returns only when the workers, who share the pipe, have ended too."""
-    root = tmp_path / "killed"
-    command = [sys.executable, str(SCRIPT), *flags(root, num_samples=600, num_workers=2)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def start(root: Path, num_samples: int) -> subprocess.Popen[str]:
+    """The script with two workers in a process group of its own, when it has begun to draw."""
+    command = [sys.executable, str(SCRIPT), *flags(root, num_samples=num_samples, num_workers=2)]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # not ignored, if it was
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while not list(root.glob("train/*.png")) and time.monotonic() < deadline:
         time.sleep(0.01)
+    return process
+
+
+def test_ctrl_c_pressed_twice_ends_every_process_in_order(tmp_path):
+    process = start(tmp_path / "data", num_samples=5000)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert printed.endswith("stopped; the same command with --resume goes on from here\n")
+    assert "Traceback" not in printed
+    assert len(list(tmp_path.rglob("*.png"))) < 2000
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_sigkill_with_two_workers_then_resume(tmp_path):
+    """communicate() returns only when the workers, who share the pipe, have ended too."""
+    root = tmp_path / "killed"
+    process = start(root, num_samples=600)
     process.kill()
     process.communicate(timeout=60)
     assert not json.loads((root / "dataset.json").read_text(encoding="utf-8"))["complete"]

@@ -80,16 +80,16 @@ def _scaled(picture: Image.Image, width: int, height: int) -> Image.Image:
 def _font() -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(FONT_SIZE)
     assert isinstance(font, ImageFont.FreeTypeFont)
-    return font
+    # The same on every machine; Raqm hides some characters and raises on others.
+    return font.font_variant(layout_engine=ImageFont.Layout.BASIC)
 
 
 @cache
 def _drawable(character: str) -> str:
     """The character, or its escape where the font lacks it (combining marks, surrogates, ...)."""
-    if character.isprintable():
-        missing_glyph = bytes(_font().getmask("\U0010ffff"))
-        if bytes(_font().getmask(character)) != missing_glyph:
-            return character
+    missing_glyph = bytes(_font().getmask("\U0010ffff"))
+    if bytes(_font().getmask(character)) != missing_glyph:
+        return character
     code = ord(character)
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
