@@ -36,7 +36,7 @@ class TrainOptions:
         "pth", "format of best.*; last is always .pth", ("pth", "safetensors")
     )
     backbone: str = option("light", "network that looks at the picture", NAMES)
-    hidden_size: int = option(None, "LSTM units a direction (default: 256; light: 128)", above=0)
+    hidden_size: int = option(None, "LSTM units a direction (default: 256; light: 96)", above=0)
     num_layers: int = option(None, "BiLSTM layers (default: 2; light: 1)", above=0)
     dropout: float = option(0.1, "dropout between BiLSTM layers", least=0, most=1)
     img_height: int = option(60, "height that pictures are scaled to", least=16)

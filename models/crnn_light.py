@@ -9,7 +9,7 @@ from models.config import ModelConfig
 from models.crnn import Backbone
 from models.layers import ConvStage, halve, mask_columns
 
-CHANNELS = (16, 24, 48, 64, 128, 160)
+CHANNELS = (16, 32, 48, 64, 96, 128)
 """Output channels of the six convolutions; docs/results.md has the table of what was tried."""
 
 
@@ -37,11 +37,11 @@ class LightBackbone(Backbone):
         images = mask_columns(images, widths)
         images = F.pad(images, (0, images.shape[3] % 2, 0, images.shape[2] % 2))
         x = F.pixel_unshuffle(images, 2)  # (N, 1, 60, 160) -> (N, 4, 30, 80)
-        x, widths = self.stage1(x, halve(widths))  # -> (N, 24, 15, 40)
+        x, widths = self.stage1(x, halve(widths))  # -> (N, 32, 15, 40)
         x, widths = self.stage2(x, widths)  # -> (N, 64, 5, 40)
-        x, widths = self.stage3(x, widths)  # -> (N, 128, 5, 40)
-        x, widths = self.stage4(x, widths)  # -> (N, 160, 1, 40)
-        return x.squeeze(2).transpose(1, 2)  # -> (N, 40, 160)
+        x, widths = self.stage3(x, widths)  # -> (N, 96, 5, 40)
+        x, widths = self.stage4(x, widths)  # -> (N, 128, 1, 40)
+        return x.squeeze(2).transpose(1, 2)  # -> (N, 40, 128)
 
     def out_width(self, width):
         return halve(width) // 2
