@@ -19,17 +19,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from utils.charset import PRESETS, preset_charset, read_charset_file
-from utils.contact_sheet import write_contact_sheet
 from utils.dataset import SPLITS
-from utils.description import check_target, describe, split_sizes, write_description
 from utils.device import usable_cores
-from utils.drawing import draw_all, file_name, split_chunks
 from utils.errors import UserError, run_script
 from utils.files import check_output_file, remove_leftovers, write_text
 from utils.options import option, parse
 from utils.picture import open_picture
-from utils.synth import CaptchaRecipe, font_problems
+from utils.show.contact_sheet import write_contact_sheet
+from utils.synth.captcha import CaptchaRecipe, font_problems
+from utils.synth.description import check_target, describe, split_sizes, write_description
+from utils.synth.drawing import draw_all, file_name, split_chunks
+from utils.text.charset import PRESETS, preset_charset, read_charset_file
 
 SAMPLES = 20
 

@@ -23,7 +23,7 @@ from utils.files import check_output_file, find_pictures, write_text
 from utils.options import Parsed, option, parse
 from utils.picture import Source, open_picture
 from utils.recognizer import Prediction, Recognizer
-from utils.report import EVALUATION_FORMATS, PREDICTION_FORMATS, Case, Evaluation
+from utils.show.report import EVALUATION_FORMATS, PREDICTION_FORMATS, Case, Evaluation
 
 DESCRIPTION = "Read one picture or a folder of pictures, or score a labelled set."
 EPILOG = """\
@@ -160,7 +160,7 @@ def read_one(options: Options) -> int:
 
 
 def visualize(recognizer: Recognizer, path: Path, prediction: Prediction, output: Path) -> None:
-    from utils.plots import plot_reading
+    from utils.show.plots import plot_reading
 
     found = next(recognizer.batches([path]))
     picture = open_picture(path, channels=3)

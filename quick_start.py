@@ -50,7 +50,6 @@ class QuickStartOptions:
 
 def main(argv=None) -> int:
     import generate_data
-
     import inference
     import train
     from utils.files import check_output_file
@@ -107,9 +106,9 @@ def training_flags(options: QuickStartOptions) -> list[str]:
 
 def show(options: QuickStartOptions, model_path: Path) -> None:
     """Read 30 test pictures and write them, with label and text, into one picture."""
-    from utils.contact_sheet import write_readings
     from utils.dataset import BadRows, open_dataset
     from utils.recognizer import Recognizer
+    from utils.show.contact_sheet import write_readings
 
     rows = open_dataset(options.data_root, BadRows(0), ("test",)).split("test")[:30]
     predictions = Recognizer.load(model_path, options.device).read([row.path for row in rows])

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.registry import BACKBONES, backbone_entry
-from utils.charset import PRESETS
 from utils.errors import run_script
 from utils.options import option, parse
+from utils.text.charset import PRESETS
 
 if TYPE_CHECKING:
     from utils.training.setup import Run

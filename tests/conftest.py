@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from models.config import ModelConfig
-from utils.charset import preset_charset
 from utils.checkpoint import Header, save_checkpoint, versions
 from utils.picture import ImageSpec
-from utils.synth import CaptchaRecipe, CaptchaRenderer
+from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+from utils.text.charset import preset_charset
 
 
 def write_split(folder: Path, recipe: CaptchaRecipe, count: int, seed: int) -> None:

@@ -10,9 +10,9 @@ from PIL import Image
 
 from models.config import ModelConfig
 from models.registry import build_model
-from utils.charset import Charset
 from utils.checkpoint import Header, save_checkpoint, versions
 from utils.picture import ImageSpec, prepare, stack
+from utils.text.charset import Charset
 
 SMALL = ImageSpec(height=32, width=80)
 

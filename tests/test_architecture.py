@@ -96,15 +96,15 @@ from pathlib import Path
 import numpy as np
 
 from models.config import ModelConfig
-from utils.charset import preset_charset
+from utils.text.charset import preset_charset
 from utils.checkpoint import Header
 from utils.dataset import BadRows, check_pictures, open_dataset
-from utils.decoding import alignment_spans, greedy_decode, text_log_probs
+from utils.text.decoding import alignment_spans, greedy_decode, text_log_probs
 from utils.files import find_pictures, write_text
 from utils.metrics import score_texts
 from utils.options import option, parse
 from utils.picture import ImageSpec, prepare, stack
-from utils.synth import CaptchaRecipe, CaptchaRenderer
+from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
 
 charset = preset_charset("digits")
 folder = Path(tempfile.mkdtemp())

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.charset import (
+from utils.errors import UserError
+from utils.text.charset import (
     BLANK,
     PRESETS,
     Charset,
@@ -16,7 +17,6 @@ from utils.charset import (
     preset_charset,
     read_charset_file,
 )
-from utils.errors import UserError
 
 
 @pytest.mark.parametrize(

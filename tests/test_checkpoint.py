@@ -14,9 +14,9 @@ from torch import nn
 
 from models.config import ModelConfig
 from models.registry import build_model
-from utils.charset import Charset
 from utils.checkpoint import Checkpoint, Header, load_checkpoint, save_checkpoint, versions
 from utils.picture import ImageSpec
+from utils.text.charset import Charset
 
 HEADER = Header(
     ModelConfig("light", 5, img_height=32, hidden_size=4, num_layers=2),

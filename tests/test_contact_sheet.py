@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageFont
 
-from utils import contact_sheet
-from utils.contact_sheet import write_contact_sheet, write_readings
 from utils.dataset import Row
 from utils.errors import UserError
+from utils.show import contact_sheet
+from utils.show.contact_sheet import write_contact_sheet, write_readings
 
 
 def sheet(path, pictures, captions, **options) -> Image.Image:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from utils.dataset import SPLITS, BadRows, check_pictures, open_dataset, read_labels
 from utils.errors import UserError
-from utils.synth import CaptchaRecipe
+from utils.synth.captcha import CaptchaRecipe
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.decoding import alignment_spans, collapse, greedy_decode, text_log_probs
+from utils.text.decoding import alignment_spans, collapse, greedy_decode, text_log_probs
 
 Text = tuple[int, ...]
 

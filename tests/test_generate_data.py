@@ -13,8 +13,8 @@ from PIL import Image
 from small_set import SCRIPT, contents, flags, make
 
 from utils.dataset import SPLITS, BadRows, open_dataset
-from utils.description import split_sizes
-from utils.synth import CaptchaRecipe, CaptchaRenderer
+from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+from utils.synth.description import split_sizes
 
 
 def read_picture(path: Path) -> Image.Image:

@@ -16,9 +16,9 @@ import matplotlib
 import pytest
 from small_set import SCRIPT, contents, flags, make
 
-from utils.drawing import Chunk, draw_all
 from utils.errors import UserError
-from utils.synth import CaptchaRenderer
+from utils.synth.captcha import CaptchaRenderer
+from utils.synth.drawing import Chunk, draw_all
 
 
 def test_refuses_to_write_over_a_set(tmp_path, capsys):

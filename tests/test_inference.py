@@ -16,7 +16,7 @@ import inference
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.errors import UserError, run_script
 from utils.recognizer import Prediction, Recognizer
-from utils.report import Case, to_csv, to_jsonl, to_tsv
+from utils.show.report import Case, to_csv, to_jsonl, to_tsv
 
 NAMES = ["img1.png", "img2.jpg", "img10.png", "图片 3.bmp"]  # in natural order
 

@@ -16,7 +16,7 @@ import torch
 from conftest import write_split
 
 from utils.checkpoint import load_checkpoint
-from utils.synth import CaptchaRecipe
+from utils.synth.captcha import CaptchaRecipe
 
 pytestmark = pytest.mark.long
 ROOT = Path(__file__).parent.parent

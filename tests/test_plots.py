@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils import plots
-from utils.charset import Charset
 from utils.errors import UserError
 from utils.recognizer import Prediction
+from utils.show import plots
+from utils.text.charset import Charset
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -147,7 +147,7 @@ def test_a_folder_in_the_way_is_told(tmp_path: Path):
 def test_no_display_is_asked_for(tmp_path: Path):
     program = (
         "import sys\n"
-        "from utils.plots import plot_curves\n"
+        "from utils.show.plots import plot_curves\n"
         "assert 'matplotlib' not in sys.modules, 'matplotlib is imported late'\n"
         "plot_curves([{'epoch': 1.0, 'loss': 1.0, 'lr': 0.1}], sys.argv[1])\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

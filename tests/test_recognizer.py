@@ -12,11 +12,11 @@ import torch
 from lively import SMALL, scribble, write_checkpoint
 from torch.nn import functional as F
 
-from utils.charset import Charset
 from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.decoding import greedy_decode
 from utils.picture import ImageSpec, prepare
 from utils.recognizer import Recognizer
+from utils.text.charset import Charset
+from utils.text.decoding import greedy_decode
 
 MIXED = ImageSpec(height=32, width=160, keep_ratio=True)
 WIDTHS = (150, 24, 97, 40, 41, 160, 8)

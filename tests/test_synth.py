@@ -12,9 +12,9 @@ import captcha.image
 import matplotlib
 import pytest
 
-from utils.charset import PRESETS
 from utils.errors import UserError
-from utils.synth import CaptchaRecipe, CaptchaRenderer, font_problems
+from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer, font_problems
+from utils.text.charset import PRESETS
 
 DEJAVU = str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
 DROID = str(Path(captcha.__path__[0]) / "data/DroidSansMono.ttf")

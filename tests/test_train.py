@@ -15,7 +15,7 @@ from conftest import write_split
 import train
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
-from utils.synth import CaptchaRecipe
+from utils.synth.captcha import CaptchaRecipe
 from utils.training import state
 
 SMALL = ["--img_width", "80", "--img_height", "32", "--hidden_size", "16", "--batch_size", "4"]

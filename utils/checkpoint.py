@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from models import __version__
 from models.config import ModelConfig
-from utils.charset import Charset
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.picture import ImageSpec
+from utils.text.charset import Charset
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from utils.errors import UserError
 from utils.picture import PictureError, open_picture
-from utils.synth import CaptchaRecipe
+from utils.synth.captcha import CaptchaRecipe
 
 SPLITS = ("train", "val", "test")
 

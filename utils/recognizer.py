@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.charset import Charset
 from utils.checkpoint import Header, load_checkpoint
-from utils.decoding import greedy_decode, text_log_probs
 from utils.device import pick_device, usable_cores
 from utils.picture import ImageSpec, PictureError, Source, prepare, stack
+from utils.text.charset import Charset
+from utils.text.decoding import greedy_decode, text_log_probs
 
 if TYPE_CHECKING:
     import torch

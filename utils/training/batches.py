@@ -17,11 +17,11 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from utils.charset import Charset
 from utils.dataset import Row
 from utils.errors import UserError
 from utils.picture import ImageSpec, PictureError, open_picture, prepare, stack
-from utils.synth import CaptchaRecipe, CaptchaRenderer
+from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+from utils.text.charset import Charset
 
 Key = tuple[int, int]
 """(epoch, index) of a picture."""

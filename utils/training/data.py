@@ -7,11 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from utils.charset import Charset
 from utils.checkpoint import Checkpoint
 from utils.dataset import BadRows, Row, check_pictures, open_dataset
 from utils.errors import UserError
-from utils.synth import CaptchaRecipe, CaptchaRenderer
+from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+from utils.text.charset import Charset
 from utils.training.labels import check_known, data_charset
 from utils.training.weights import changed_charset
 

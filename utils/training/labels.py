@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from utils.charset import Charset, charset_of_texts, preset_charset, read_charset_file
 from utils.dataset import Row
 from utils.errors import UserError
-from utils.synth import CaptchaRecipe
+from utils.synth.captcha import CaptchaRecipe
+from utils.text.charset import Charset, charset_of_texts, preset_charset, read_charset_file
 
 
 def data_charset(

@@ -14,12 +14,12 @@ from models.config import ModelConfig
 from models.crnn import CRNN
 from models.registry import backbone_entry
 from models.transfer import freeze
-from utils.charset import Charset
 from utils.checkpoint import Checkpoint, load_checkpoint
 from utils.device import half_precision, pick_device, share_cores
 from utils.errors import UserError
 from utils.options import Parsed
 from utils.picture import ImageSpec
+from utils.text.charset import Charset
 from utils.training.data import Data, check_same_data, choose_charset, read_data
 from utils.training.labels import check_fits, check_known
 from utils.training.state import check_unchanged, keep_previous_run, seed_everything

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.contact_sheet import write_readings
 from utils.dataset import Row
-from utils.decoding import greedy_decode, text_log_probs
 from utils.metrics import Score
-from utils.plots import plot_curves
 from utils.recognizer import Recognizer
+from utils.show.contact_sheet import write_readings
+from utils.show.plots import plot_curves
+from utils.text.decoding import greedy_decode, text_log_probs
 from utils.training.state import Progress, write_history
 
 

@@ -12,9 +12,9 @@ from models.config import ModelConfig
 from models.crnn import CRNN
 from models.registry import backbone_entry, build_model
 from models.transfer import carry_head, load_backbone
-from utils.charset import Charset
 from utils.checkpoint import Checkpoint
 from utils.errors import UserError
+from utils.text.charset import Charset
 
 RANDOM_WEIGHTS = "random weights"
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from utils.charset import BLANK, Charset
-from utils.decoding import alignment_spans
 from utils.files import atomic_write
+from utils.text.charset import BLANK, Charset
+from utils.text.decoding import alignment_spans
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image, ImageFont
 
-from utils.charset import Charset
 from utils.errors import UserError
+from utils.text.charset import Charset
 
 
 @dataclass(frozen=True)

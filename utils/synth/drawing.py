@@ -17,7 +17,7 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.picture import PictureError, open_picture
-from utils.synth import CaptchaRecipe, CaptchaRenderer
+from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
 
 MOST_WORKERS = 61
 """What Windows can wait for."""

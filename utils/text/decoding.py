@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from utils.charset import BLANK
+from utils.text.charset import BLANK
 
 
 def collapse(path: np.ndarray, lengths: np.ndarray) -> list[list[int]]:

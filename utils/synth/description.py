@@ -13,7 +13,7 @@ from models import __version__
 from utils.dataset import SPLITS
 from utils.errors import UserError
 from utils.files import write_text
-from utils.synth import CaptchaRecipe
+from utils.synth.captcha import CaptchaRecipe
 
 FORMAT_VERSION = 1
 """Of dataset.json; it also goes up when the same seed comes to draw other pictures."""

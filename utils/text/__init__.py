@@ -1,0 +1,1 @@
+"""Texts and class ids: charsets, CTC decoding, the probability of a text."""
