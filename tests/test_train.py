@@ -13,10 +13,12 @@ import torch
 from conftest import write_split
 
 import train
+from models.registry import BACKBONES
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.synth.captcha import CaptchaRecipe
 from utils.training import state
+from utils.training.setup import COMMON_DEFAULTS
 
 SMALL = ["--img_width", "80", "--img_height", "32", "--hidden_size", "16", "--batch_size", "4"]
 SMALL += ["--num_workers", "0", "--num_threads", "1", "--device", "cpu"]
@@ -180,6 +182,11 @@ def test_a_stall_is_told_once() -> None:
     progress = state.Progress(pictures=state.STALL_PICTURES, blank_share=1.0)
     assert [progress.told_stall(), progress.told_stall()] == [True, False]
     assert not state.Progress(pictures=state.STALL_PICTURES, blank_share=0.8).told_stall()
+
+
+def test_backbones_set_only_what_train_fills_in() -> None:
+    for name, entry in BACKBONES.items():
+        assert entry.defaults.keys() <= COMMON_DEFAULTS.keys(), name
 
 
 def test_safetensors_is_another_form_of_best(tiny_data: Path, tmp_path: Path) -> None:
