@@ -38,7 +38,7 @@ class Options:
     path: str | None = option(None, "a .pth file, or with --batch a folder", positional=True)
     batch: bool = option(False, "convert every .pth of the folder; others are named, passed over")
     output_dir: str | None = option(None, "folder to write to (default: beside each .pth)")
-    num_threads: int | None = option(None, "CPU threads (default: the cores, at most 8)")
+    num_threads: int | None = option(None, "CPU threads (default: the cores, at most 8)", least=1)
     config: str | None = option(None, "recipe (TOML) that presets these flags")
 
     def problems(self) -> list[str]:
@@ -58,8 +58,6 @@ class Options:
                 check_output_file(Path(self.output_dir) / "any.safetensors")
             except UserError:
                 found.append(f"--output_dir {self.output_dir}: it is not a folder, or lies in none")
-        if self.num_threads is not None and self.num_threads < 1:
-            found.append(f"--num_threads {self.num_threads}: expected 1 or more")
         return found
 
 

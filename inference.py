@@ -64,10 +64,12 @@ class Options:
         "file to write (default: output/NAME_reading.png in single, output/predictions.tsv in "
         "batch, none in evaluate)",
     )
-    batch_size: int = option(64, "pictures a step")
+    batch_size: int = option(64, "pictures a step", least=1)
     device: str = option("auto", "where the network runs", DEVICES)
-    num_threads: int | None = option(None, "CPU threads (default: the cores, at most 8)")
-    max_bad_rows: int = option(0, "evaluate: so many bad rows or pictures are let pass, named")
+    num_threads: int | None = option(None, "CPU threads (default: the cores, at most 8)", least=1)
+    max_bad_rows: int = option(
+        0, "evaluate: so many bad rows or pictures are let pass, named", least=0
+    )
     config: str | None = option(None, "recipe (TOML) that presets these flags")
 
     def problems(self) -> list[str]:
@@ -84,10 +86,6 @@ class Options:
             found.append(f"--recursive goes with --mode batch, not {self.mode}; leave it out")
         if self.output_path:
             found += self._output_problems(Path(self.output_path))
-        for name, least in (("batch_size", 1), ("num_threads", 1), ("max_bad_rows", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                found.append(f"--{name} {value}: expected {least} or more")
         return found
 
     def _output_problems(self, path: Path) -> list[str]:

@@ -255,7 +255,7 @@ def train(run: Run) -> int:
                     break
             bar.close()
             progress.seconds += time.monotonic() - clock
-            if stop.signal is not None or progress.failing:
+            if progress.step < steps_per_epoch or progress.failing:
                 break
 
             validation = validate(recognizer, run.data.val)
@@ -273,10 +273,13 @@ def train(run: Run) -> int:
             if options.early_stop and progress.epochs_since_best >= options.early_stop:
                 print(f"early stop: no better validation in {options.early_stop} epochs")
                 break
-        if stop.signal is not None and not options.overfit_batch:
+            if stop.signal is not None:
+                break
+        if stop.signal is not None and progress.step and not options.overfit_batch:
             save_last()
     batches.close()
-    return print_end(progress, options, best_path, stop.signal)
+    stopped = stop.signal if progress.epoch < options.num_epochs else None
+    return print_end(progress, options, best_path, stopped)
 
 
 if __name__ == "__main__":

@@ -26,10 +26,10 @@ ROOT = Path(__file__).parents[1]
         (
             "--mode evaluate --visualize --recursive --batch_size 0 --max_bad_rows -1",
             [
-                "--visualize goes with --mode single, not evaluate",
-                "--recursive goes with --mode batch, not evaluate",
                 "--batch_size 0: expected 1 or more",
                 "--max_bad_rows -1: expected 0 or more",
+                "--visualize goes with --mode single, not evaluate",
+                "--recursive goes with --mode batch, not evaluate",
             ],
         ),
         ("--image_path f --recursive", ["--recursive goes with --mode batch, not single"]),

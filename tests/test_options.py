@@ -247,3 +247,15 @@ def test_help_shows_flags_choices_and_defaults(capsys):
         "source what to read",
     ):
         assert part in text
+
+
+def test_a_wrong_value_and_a_clash_are_told_together():
+    found = sentences("in.png", "--lr", "abc", "--dry_run")
+    assert found == [
+        "--lr abc: expected a number",
+        "--dry_run reads nothing; drop the source",
+    ]
+
+
+def test_no_clash_is_told_of_a_flag_whose_value_is_wrong():
+    assert len(sentences("--split_ratio", "0.5", "x")) == 1

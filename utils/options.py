@@ -67,6 +67,7 @@ def parse(cls: type[T], argv: Sequence[str] | None, description: str, epilog: st
     if stray and not problems:
         problems.append(f"{' '.join(stray)!r} belongs to no flag; see --help")
     given: dict[str, Any] = {}
+    wrong: list[str] = []
     if getattr(values, "config", None):
         given.update(_read_recipe(Path(values.config), fields, kinds, problems))
     for name, text in vars(values).items():
@@ -75,9 +76,11 @@ def parse(cls: type[T], argv: Sequence[str] | None, description: str, epilog: st
                 given[name] = _convert(text, kinds[name], fields[name].metadata)
             except ValueError as error:
                 problems.append(f"--{name} {_shown(text)}: {error}")
+                wrong.append(f"--{name} ")
     options = cls(**given)
-    if not problems and hasattr(options, "problems"):
-        problems += options.problems()
+    if hasattr(options, "problems"):  # a wrong value counts as left out: nothing more is said of it
+        found = options.problems()
+        problems += [text for text in found if not any(flag in text for flag in wrong)]
     if problems:
         raise UserError("\n".join(problems))
     return Parsed(options, frozenset(given))

@@ -150,8 +150,10 @@ class Collate:
 
 
 def start_worker(worker: int) -> None:
-    """Leave Ctrl-C to the main process, and the cores to the training where both want them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave Ctrl-C and a scheduler's SIGTERM, which reach the whole group, to the main process,
+    and the cores to the training where both want them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(10)
 
