@@ -6,6 +6,7 @@ python quick_start.py --skip_data_gen --skip_training    score and show the last
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ class QuickStartOptions:
     skip_data_gen: bool = option(False, "use the data set that is there")
     skip_training: bool = option(False, "use the checkpoint that is there")
     resume: bool = option(False, "go on with a quick start that was stopped")
-    num_workers: int | None = option(None, "processes that draw pictures", least=0)
+    num_workers: int | None = option(
+        None, "processes that prepare pictures (default: their own)", least=0
+    )
     num_threads: int | None = option(None, "torch's CPU threads", above=0)
     seed: int = option(0, "everything is drawn from it", least=0)
     device: str = option("auto", "where to train", ("auto", "cpu", "cuda", "mps"))
@@ -55,29 +58,28 @@ def main(argv=None) -> int:
     from utils.files import check_output_file
 
     started = time.monotonic()
-    options = parse(QuickStartOptions, argv, (__doc__ or "").strip()).options
+    parsed = parse(QuickStartOptions, argv, (__doc__ or "").strip())
+    options = parsed.options
     check_output_file(options.output_path)
     data_root, save_dir = Path(options.data_root), Path(options.save_dir)
     model_path = save_dir / "best.pth"
     if options.skip_training and not model_path.is_file():
         raise UserError(f"--skip_training: there is no {model_path} yet; leave the flag out once")
 
-    if not options.skip_data_gen:
+    training_has_begun = options.resume and (save_dir / "last.pth").is_file()
+    if not (options.skip_data_gen or training_has_begun):
         print(f"1/4 drawing {options.num_samples:,} captchas into {data_root}")
-        # A complete set of the same recipe is kept as it is; another one is refused.
-        resume = ["--resume"] if (data_root / "dataset.json").exists() else []
-        code = generate_data.main(
-            ["--output_dir", str(data_root), "--num_samples", str(options.num_samples)]
-            + ["--seed", str(options.seed), *resume]
-        )
+        code = generate_data.main(drawing_flags(options))
         if code:
             return code
     if not options.skip_training:
         print(f"2/4 training {options.backbone}")
-        code = train.main(training_flags(options))
+        code = train.main(training_flags(options, parsed.given, training_has_begun))
+        if code > 128:
+            words = [*(sys.argv[1:] if argv is None else argv)]
+            words += [] if "--resume" in words else ["--resume"]
+            print(f"for the quick start that is: python quick_start.py {shlex.join(words)}")
         if code:
-            if code > 128:
-                print("go on with: python quick_start.py --resume")
             return code
 
     print("3/4 scoring on the test split, which training never saw")
@@ -92,16 +94,28 @@ def main(argv=None) -> int:
     return 0
 
 
-def training_flags(options: QuickStartOptions) -> list[str]:
-    """The command line of train.py for this quick start."""
-    names = ["data_root", "save_dir", "backbone", "num_epochs", "fresh", "seed", "device"]
-    names += [
-        name for name in ("batch_size", "num_workers", "num_threads") if getattr(options, name)
-    ]
-    flags = [word for name in names for word in (f"--{name}", str(getattr(options, name)))]
-    if not options.pretrained:
-        flags.append("--no-pretrained")
-    return flags + (["--resume", "auto"] if options.resume else [])
+def drawing_flags(options: QuickStartOptions) -> list[str]:
+    """The command line of generate_data.py for this quick start."""
+    flags = ["--output_dir", options.data_root, "--num_samples", str(options.num_samples)]
+    flags += ["--seed", str(options.seed)]
+    if options.num_workers:
+        flags += ["--num_workers", str(options.num_workers)]
+    # A set of the same recipe is kept, or brought to its end; another one is refused.
+    return flags + (["--resume"] if (Path(options.data_root) / "dataset.json").exists() else [])
+
+
+def training_flags(options: QuickStartOptions, given: frozenset[str], going_on: bool) -> list[str]:
+    """The command line of train.py for this quick start; a run that goes on knows its own flags."""
+    ours = ["backbone", "num_epochs", "fresh", "seed", "device", "batch_size"]
+    ours += ["num_workers", "num_threads"]
+    sent = [name for name in ours if name in given or not going_on]
+    flags = ["--data_root", options.data_root, "--save_dir", options.save_dir]
+    for name in sent:
+        if getattr(options, name) is not None:
+            flags += [f"--{name}", str(getattr(options, name))]
+    if going_on:
+        return [*flags, "--resume", "auto"]
+    return flags if options.pretrained else [*flags, "--no-pretrained"]
 
 
 def show(options: QuickStartOptions, model_path: Path) -> None:

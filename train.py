@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -153,7 +154,12 @@ def train(run: Run) -> int:
     from models.transfer import parameter_groups
     from utils.checkpoint import Header, save_checkpoint, versions
     from utils.recognizer import Recognizer
-    from utils.training.batches import EpochBatches, TrainingPictures, training_batches
+    from utils.training.batches import (
+        EpochBatches,
+        TrainingPictures,
+        losses_told,
+        training_batches,
+    )  # fmt: skip
     from utils.training.console import print_end, print_epoch
     from utils.training.schedule import lr_factor
     from utils.training.state import Progress, StopRequest, random_state, restore_random_state
@@ -184,9 +190,10 @@ def train(run: Run) -> int:
     best_path = save_dir / f"best.{options.save_format}"
     if run.resumed:
         optimizer.load_state_dict(run.resumed["optimizer"])
-        scaler.load_state_dict(run.resumed["scaler"])
+        if run.resumed["scaler"] and scaler.is_enabled():  # both are empty save for fp16
+            scaler.load_state_dict(run.resumed["scaler"])
         aux_head.load_state_dict(run.resumed["aux_head"])
-        restore_random_state(run.resumed["random"])
+        restore_random_state(run.resumed["random"], device)
 
     def header(metrics: dict) -> Header:
         return Header(model.config, spec, charset, metrics, asdict(options), versions())
@@ -196,16 +203,19 @@ def train(run: Run) -> int:
             "progress": asdict(progress),
             "options": asdict(options),
             "backbone_lr": run.backbone_lr,
-            "data": run.data.fingerprint(),
+            "data": run.fingerprint,
             "optimizer": optimizer.state_dict(),
             "scaler": scaler.state_dict(),
             "aux_head": aux_head.state_dict(),
-            "random": random_state(),
+            "random": random_state(device),
         }
         save_checkpoint(save_dir / "last.pth", header({}), model.state_dict(), state)
 
-    with StopRequest() as stop:
+    with StopRequest() as stop, losses_told(), closing(batches):
         while progress.epoch < options.num_epochs:
+            if progress.out_of_patience(options.early_stop):
+                print(f"early stop: no better validation in {options.early_stop} epochs")
+                break
             model.train()
             clock = time.monotonic()
             bar = tqdm(
@@ -227,10 +237,10 @@ def train(run: Run) -> int:
                     columns = model.backbone(batch.images, batch.widths)  # -> (N, T, D)
                     features, lengths = model.neck_features(columns, batch.images, batch.widths)
                     logits = model.head(features)  # (N, T, D) -> (N, T, C)
-                    aux_logits = aux_head(columns)
+                    aux_logits = aux_head(columns) if options.aux_weight else None
                 loss = ctc_loss(logits, lengths, batch.targets, batch.target_lengths)
                 total = loss
-                if options.aux_weight:
+                if aux_logits is not None:
                     aux = ctc_loss(aux_logits, lengths, batch.targets, batch.target_lengths)
                     total = loss + options.aux_weight * aux
 
@@ -241,7 +251,7 @@ def train(run: Run) -> int:
                 finite = bool(total.isfinite()) and (scaler.is_enabled() or bool(norm.isfinite()))
                 if finite:
                     scaler.step(optimizer)
-                    scaler.update()
+                scaler.update()
 
                 progress.count_step(len(batch.images), loss.item() if finite else None)
                 if progress.step % 20 == 0 or progress.step == steps_per_epoch:
@@ -268,16 +278,12 @@ def train(run: Run) -> int:
             if is_best:
                 metrics = {"val": validation.score.summary(), "epoch": progress.epoch}
                 save_checkpoint(best_path, header(metrics), model.state_dict())
-            save_last()
             write_run_pictures(save_dir, progress, run.data.val, validation.texts)
-            if options.early_stop and progress.epochs_since_best >= options.early_stop:
-                print(f"early stop: no better validation in {options.early_stop} epochs")
-                break
+            save_last()
             if stop.signal is not None:
                 break
         if stop.signal is not None and progress.step and not options.overfit_batch:
             save_last()
-    batches.close()
     stopped = stop.signal if progress.epoch < options.num_epochs else None
     return print_end(progress, options, best_path, stopped)
 

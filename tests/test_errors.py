@@ -34,7 +34,7 @@ def test_a_disk_that_takes_nothing_is_one_sentence(
 ) -> None:
     error = OSError(number, "no room", "model.pth")
     assert run_script(raiser(error)) == 2
-    assert "error: cannot write model.pth: no room" in capsys.readouterr().err
+    assert "error: cannot use model.pth: no room" in capsys.readouterr().err
 
 
 def test_ctrl_c_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,48 +36,56 @@ def make_data(root: Path, recipe: CaptchaRecipe, **counts: int) -> Path:
 
 @pytest.mark.parametrize("num_workers", ["0", "2"])
 def test_ten_kills_and_the_same_weights(tmp_path: Path, num_workers: str) -> None:
+    """Kills in a step, in a save, and of a worker alone."""
     data = make_data(
         tmp_path / "data", CaptchaRecipe("0123456789", "digits", 2, 3, 80, 32), train=640, val=64
     )
     flags = ["--data_root", str(data), "--img_width", "80", "--img_height", "32", "--fresh", "0.5"]
-    flags += ["--num_layers", "2", "--num_epochs", "30", "--num_threads", "1", "--device", "cpu"]
+    flags += ["--num_layers", "2", "--num_epochs", "40", "--num_threads", "1", "--device", "cpu"]
     flags += ["--num_workers", num_workers, "--early_stop", "0"]
     whole = script("train.py", *flags, "--save_dir", str(tmp_path / "whole"))
     assert whole.wait() == 0
+    training = load_checkpoint(tmp_path / "whole" / "last.pth").training
+    assert training is not None
+    epoch_seconds = training["progress"]["seconds"] / 40
 
     broken = tmp_path / "broken"
     rng = random.Random(int(num_workers))
-    kills = 0
-    while True:
-        process = script(
-            "train.py",
-            *flags,
-            "--save_dir",
-            str(broken),
-            "--resume",
-            "auto",
-            start_new_session=True,
-        )
-        if kills == 10:
-            assert process.wait() == 0
-            break
-        time.sleep(rng.uniform(4, 14))
-        if process.poll() is not None:
-            break
-        if kills % 3 == 2 and num_workers != "0":  # a worker alone: the run ends by itself
-            worker = children_of(process.pid)
-            os.kill(rng.choice(worker) if worker else process.pid, signal.SIGKILL)
-            assert process.wait() != 0
+    for kill in range(10):
+        resume = ["--save_dir", str(broken), "--resume", "auto"]
+        process = script("train.py", *flags, *resume, stderr=subprocess.PIPE, text=True)
+        wait_for_a_new_save(broken / "last.pth", process)
+        if kill % 3 == 0:
+            wait_for_a_save_under_way(broken, process)
         else:
-            os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(rng.uniform(0, 2 * epoch_seconds))
+        assert process.poll() is None, "it ended before it could be killed"
+        workers = children_of(process.pid)
+        if kill % 3 == 2 and num_workers != "0":  # a worker alone: the run ends by itself
+            os.kill(rng.choice(workers), signal.SIGKILL)
+            assert process.wait() == 2
+            assert process.stderr is not None
+            assert "a process that prepares pictures was killed" in process.stderr.read()
+        else:
+            process.kill()
             process.wait()
-        kills += 1
-    assert kills == 10
+    assert script("train.py", *flags, *resume).wait() == 0
     for name in ("last.pth", "best.pth"):
         one = load_checkpoint(tmp_path / "whole" / name).state_dict
         other = load_checkpoint(broken / name).state_dict
         assert all(torch.equal(one[key], other[key]) for key in one), name
-    assert not list(broken.glob("*.tmp"))
+    assert not list(broken.glob(".*.tmp"))
+
+
+def wait_for_a_new_save(path: Path, process: subprocess.Popen) -> None:
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    while process.poll() is None and not (path.exists() and path.stat().st_mtime_ns > before):
+        time.sleep(0.01)
+
+
+def wait_for_a_save_under_way(folder: Path, process: subprocess.Popen) -> None:
+    while process.poll() is None and not list(folder.glob(".last.pth.*.tmp")):
+        time.sleep(0.0002)
 
 
 def children_of(pid: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from conftest import write_split
 from small_run import SMALL, edit_labels, run
 
 import train
+from models.losses import ctc_loss
 from models.registry import BACKBONES
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
@@ -93,7 +95,7 @@ def test_resume_names_every_flag_that_it_would_change(trained: Path) -> None:
 
 
 def test_resume_needs_a_training_state(trained: Path) -> None:
-    with pytest.raises(UserError, match="no training state"):
+    with pytest.raises(UserError, match="no whole training state"):
         train.main(["--resume", str(trained / "best.pth")])
 
 
@@ -107,6 +109,30 @@ def test_a_run_that_was_moved_goes_on_where_it_lies(trained: Path, tmp_path: Pat
     moved = trained.rename(tmp_path / "moved")
     assert train.main(["--resume", str(moved / "last.pth")]) == 0
     assert not trained.exists()
+
+
+def test_a_copied_data_set_is_the_same_data_set(
+    tiny_data: Path, trained: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(tiny_data, tmp_path / "copy")
+    assert train.main(["--resume", str(trained / "last.pth"), "--data_root", str(copied)]) == 0
+
+
+def test_flags_without_effect_are_told(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--num_epochs", "1", "--gamma", "0.1", "--charset_change", "extend", "--pretrained"]
+    assert run(tiny_data, tmp_path / "run", *flags) == 0
+    warnings = [line for line in capsys.readouterr().out.splitlines() if "no effect" in line]
+    assert [line.split()[1] for line in warnings] == ["--charset_change", "--gamma", "--pretrained"]
+
+
+def test_what_a_killed_save_left_is_cleared_away(tiny_data: Path, tmp_path: Path) -> None:
+    left = tmp_path / "run" / ".last.pth.123.tmp"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    assert run(tiny_data, tmp_path / "run", "--num_epochs", "1") == 0
+    assert not left.exists()
 
 
 def test_resume_auto_without_a_run_is_a_new_one(
@@ -162,15 +188,22 @@ def test_a_loss_that_is_not_finite_is_skipped_and_too_many_end_the_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(
-        "models.losses.ctc_loss", lambda logits, *rest: logits.sum() * torch.tensor(float("nan"))
-    )
-    monkeypatch.setattr(state, "MAX_NON_FINITE", 4)
-    assert run(tiny_data, tmp_path / "run", "--num_epochs", "3", "--num_layers", "1") == 1
+    calls = []
+
+    def failing_loss(*batch: torch.Tensor) -> torch.Tensor:
+        calls.append(1)  # two calls a step, three steps an epoch
+        return ctc_loss(*batch) * (1.0 if len(calls) <= 4 else float("nan"))
+
+    monkeypatch.setattr("models.losses.ctc_loss", failing_loss)
+    monkeypatch.setattr(state, "MAX_NON_FINITE", 3)
+    assert run(tiny_data, tmp_path / "run", "--num_epochs", "3") == 1
     captured = capsys.readouterr()
-    assert "3 steps skipped so far" in captured.out
-    assert "4 steps had no finite loss or gradient" in captured.err
-    assert all(value.isfinite().all() for value in weights(tmp_path / "run" / "last.pth").values())
+    assert "whose loss or gradient was not finite: 1" in captured.out
+    assert "3 steps of one epoch had no finite loss or gradient" in captured.err
+    last = load_checkpoint(tmp_path / "run" / "last.pth")
+    assert last.training is not None
+    assert last.training["progress"]["epoch"] == 1
+    assert all(value.isfinite().all() for value in last.state_dict.values())
 
 
 def test_a_stall_is_told_once() -> None:

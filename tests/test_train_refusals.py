@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
+import torch
 from small_run import edit_labels, run
 
 from utils.checkpoint import load_checkpoint
@@ -57,17 +60,60 @@ def test_a_picture_that_goes_bad_during_the_run_is_named_from_a_worker(
     assert "Traceback" not in str(error.value)
 
 
+@pytest.mark.parametrize("moment", ["while the loop waits for it", "while a step computes"])
 def test_a_killed_worker_is_told_in_one_sentence(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     from utils.training.batches import TrainingPictures
 
     def die(self: TrainingPictures, key: tuple[int, int]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(TrainingPictures, "__getitem__", die)
+    def slow_loss(*batch: torch.Tensor) -> torch.Tensor:
+        (worker,) = multiprocessing.active_children()
+        os.kill(worker.pid or 0, signal.SIGKILL)
+        time.sleep(5)
+        raise AssertionError("nobody noticed")
+
+    if moment == "while a step computes":
+        monkeypatch.setattr("models.losses.ctc_loss", slow_loss)
+    else:
+        monkeypatch.setattr(TrainingPictures, "__getitem__", die)
     with pytest.raises(UserError, match="a process that prepares pictures was killed"):
         run(tiny_data, tmp_path / "run", "--num_workers", "1")
+
+
+def test_an_error_of_ours_in_a_worker_is_not_called_a_kill(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from utils.training.batches import TrainingPictures
+
+    def fail(self: TrainingPictures, key: tuple[int, int]) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(TrainingPictures, "__getitem__", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        run(tiny_data, tmp_path / "run", "--num_workers", "1")
+
+
+def test_random_weights_are_not_frozen_where_there_is_nothing_to_resume(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="--freeze_backbone all: the weights are random"):
+        run(tiny_data, tmp_path / "run", "--resume", "auto", "--freeze_backbone", "all")
+
+
+def test_a_save_dir_that_cannot_be_one_is_told_before_the_first_step(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").write_text("a file", encoding="utf-8")
+    with pytest.raises(UserError, match="is a file, not a folder"):
+        run(tiny_data, tmp_path / "run")
+
+
+def test_a_dataset_json_of_the_users_own_does_not_matter(tiny_data: Path, tmp_path: Path) -> None:
+    (tiny_data / "dataset.json").write_text('{"mine": 1}', encoding="utf-8")
+    assert run(tiny_data, tmp_path / "run", "--num_epochs", "1") == 0
 
 
 @pytest.mark.parametrize(

@@ -165,11 +165,14 @@ def check_pictures(rows: list[Row], bad_rows: BadRows) -> list[Row]:
 
 
 def read_recipe(root: Path) -> CaptchaRecipe | None:
-    """The recipe in dataset.json, or None where that file is not."""
+    """The recipe in dataset.json, or None where there is none."""
     path = root / "dataset.json"
     if not path.is_file():
         return None
     try:
-        return CaptchaRecipe.from_json(json.loads(path.read_text(encoding="utf-8"))["recipe"])
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and "recipe" not in content:
+            return None  # a file of the user's own, that says nothing of drawing
+        return CaptchaRecipe.from_json(content["recipe"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a data set's description ({error}); restore it") from None

@@ -75,6 +75,11 @@ def half_precision(device: torch.device, wanted: bool) -> torch.dtype | None:
     if not wanted or device.type == "mps":
         return None
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return (
+            torch.bfloat16
+            if torch.cuda.is_bf16_supported(including_emulation=False)
+            else torch.float16
+        )
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public ones
+    has_bf16 = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
     return torch.bfloat16 if has_bf16 else None

@@ -35,8 +35,8 @@ def run_script(main: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
+        if error.errno not in DISK_ERRORS and error.filename is None:
             raise
-        where = f" {error.filename}" if error.filename else ""
-        print(f"{name}: error: cannot write{where}: {error.strerror}", file=sys.stderr)
+        where = f"cannot use {error.filename}" if error.filename else "cannot write"
+        print(f"{name}: error: {where}: {error.strerror}", file=sys.stderr)
         return 2

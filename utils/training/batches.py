@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,16 +38,18 @@ class Batch:
     targets: Tensor
     target_lengths: Tensor
 
-    def to(self, device: torch.device) -> Batch:
-        def move(value: Tensor) -> Tensor:
-            return value.to(device, non_blocking=True)
+    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        widths = None if self.widths is None else change(self.widths)
+        return Batch(change(self.images), widths, change(self.targets), change(self.target_lengths))
 
-        return Batch(
-            move(self.images).contiguous(memory_format=torch.channels_last),
-            None if self.widths is None else move(self.widths),
-            move(self.targets),
-            move(self.target_lengths),
-        )
+    def pin_memory(self) -> Batch:
+        """Called by the DataLoader, so that copies to a GPU do not wait."""
+        return self.each(Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> Batch:
+        moved = self.each(lambda value: value.to(device, non_blocking=True))
+        images = moved.images.contiguous(memory_format=torch.channels_last)
+        return replace(moved, images=images)
 
 
 class TrainingPictures:
@@ -150,10 +154,11 @@ class Collate:
 
 
 def start_worker(worker: int) -> None:
-    """Leave Ctrl-C and a scheduler's SIGTERM, which reach the whole group, to the main process,
-    and the cores to the training where both want them."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    """Leave the signals of a terminal or a scheduler to the main process, which ends its workers
+    itself, and the cores to the training where both want them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # a SIGTERM for the whole group does not come here
     if hasattr(os, "nice"):
         os.nice(10)
 
@@ -181,8 +186,20 @@ def training_batches(
     except UserError as error:  # from a worker, wrapped in its traceback
         sentence = str(error).strip().splitlines()[-1]
         raise UserError(sentence.removeprefix("utils.errors.UserError: ")) from None
+
+
+@contextmanager
+def losses_told() -> Iterator[None]:
+    """One sentence for a worker that was killed, which torch raises wherever the loop stands, and
+    for a GPU whose memory is full."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise UserError(
+            "the GPU's memory is full; go on with a smaller --batch_size or --img_width"
+        ) from None
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if not re.search("DataLoader worker.*(killed by signal|exited unexpectedly)", str(error)):
             raise
         raise UserError(
             "a process that prepares pictures was killed (out of memory?); go on with "

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from models.registry import backbone_entry
+from models.registry import BACKBONES, backbone_entry
 from models.transfer import count_parameters
+from utils.training.setup import OVERFIT
 from utils.training.state import Progress
+from utils.training.weights import RANDOM_WEIGHTS
 
 if TYPE_CHECKING:
     from train import TrainOptions
@@ -28,7 +30,7 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
     brought = [
         f"{name} {value}"
         for name, value in backbone_entry(options.backbone).defaults.items()
-        if name not in given
+        if name not in given and getattr(options, name) == value
     ]
     if brought and run.resumed is None:
         print(f"{options.backbone} brings defaults of its own: {', '.join(brought)}")
@@ -42,8 +44,32 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
     )
     if device == "mps":
         print("the CTC loss runs on the CPU: mps has none")
-    if "backbone_lr_ratio" in given and run.backbone_lr == options.lr != 0:
-        print("warning: --backbone_lr_ratio has no effect: no weights were loaded")
+    for sentence in idle_flags(options, given, run.origin == RANDOM_WEIGHTS):
+        print(f"warning: {sentence}")
+
+
+def idle_flags(options: TrainOptions, given: frozenset[str], random_weights: bool) -> list[str]:
+    """A sentence for each given flag that has no effect beside the others."""
+    reasons = {
+        "backbone_lr_ratio": random_weights and "no weights were loaded",
+        "charset_change": not options.init_from and "it goes with --init_from",
+        "color_jitter": options.fresh == 1 and "--fresh 1 reads no training picture from disk",
+        "warmup": options.scheduler in ("step", "constant") and "it goes with onecycle and cosine",
+        "step_size": options.scheduler != "step" and "it goes with --scheduler step",
+        "gamma": options.scheduler != "step" and "it goes with --scheduler step",
+        "pretrained": not BACKBONES[options.backbone].imagenet_weights
+        and options.pretrained
+        and f"there are no ImageNet weights for {options.backbone}",
+        "dropout": options.num_layers == 1 and "it stands between BiLSTM layers, and there is one",
+    }
+    for name, value in OVERFIT.items():
+        if options.overfit_batch:
+            reasons[name] = f"--overfit_batch sets it to {value}"
+    return [
+        f"--{name} has no effect: {reason}"
+        for name, reason in reasons.items()
+        if reason and name in given
+    ]
 
 
 def print_epoch(progress: Progress, num_epochs: int) -> None:
@@ -63,8 +89,8 @@ def print_epoch(progress: Progress, num_epochs: int) -> None:
             "but if it stays, try half the --lr, a larger --aux_weight or shorter labels, and "
             "--overfit_batch to see whether the set-up can learn at all"
         )
-    if progress.non_finite:
-        print(f"{progress.non_finite} steps skipped so far: loss or gradient was not finite")
+    if row["skipped"]:
+        print(f"skipped steps, whose loss or gradient was not finite: {row['skipped']:.0f}")
 
 
 def print_end(
@@ -73,20 +99,23 @@ def print_end(
     """The last lines: what was made and where. Returns the exit code."""
     rate = progress.pictures / max(progress.seconds, 1e-9)
     done = f"{progress.pictures:,} pictures in {progress.seconds:.0f} s, {rate:.0f} a second"
-    if options.overfit_batch and stopped is None:
+    if progress.failing:
+        print(
+            f"train.py: error: ended, because {progress.non_finite} steps of one epoch had no "
+            "finite loss or gradient; try a tenth of the --lr, or --no-amp",
+            file=sys.stderr,
+        )
+        return 1
+    if options.overfit_batch and stopped is not None:
+        print(f"stopped by {signal.Signals(stopped).name} before the batch was learned; {done}")
+        return 128 + stopped
+    if options.overfit_batch:
         accuracy = progress.history[-1]["sequence_accuracy"]
         verdict = "learned by heart" if accuracy == 1 else "NOT learned by heart"
         print(
             f"overfit_batch: {options.batch_size} pictures {verdict}, {accuracy:.1%} exact; {done}"
         )
         return 0 if accuracy == 1 else 1
-    if progress.failing:
-        print(
-            f"train.py: error: ended, because {progress.non_finite} steps had no finite loss or "
-            "gradient; try a tenth of the --lr, or --no-amp",
-            file=sys.stderr,
-        )
-        return 1
     if progress.history:
         best = max(progress.history, key=lambda row: (row["sequence_accuracy"], -row["val_loss"]))
         print(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.checkpoint import Checkpoint
@@ -26,13 +27,16 @@ OVERFIT_STEPS = 25
 class Data:
     """Rows to train and validate on, and the recipe that draws fresh ones."""
 
+    root: Path
     train: list[Row]
     val: list[Row]
     recipe: CaptchaRecipe | None
 
     def fingerprint(self) -> str:
         """SHA-256 of all file names and labels in order, and of the recipe."""
-        rows = [[row.path.name, row.label] for row in self.train + self.val]
+        rows = [
+            [row.path.relative_to(self.root).as_posix(), row.label] for row in self.train + self.val
+        ]
         facts = [len(self.train), rows, self.recipe and self.recipe.to_json()]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -62,8 +66,8 @@ def read_data(options: TrainOptions) -> Data:
         CaptchaRenderer(data.recipe)  # opens the fonts: a missing one is told before the workers
     if options.overfit_batch:
         batch = train[: options.batch_size]
-        return Data(batch * OVERFIT_STEPS, batch, None)
-    return Data(train, val, data.recipe)
+        return Data(data.root, batch * OVERFIT_STEPS, batch, None)
+    return Data(data.root, train, val, data.recipe)
 
 
 def check_same_data(resumed: Checkpoint, data: Data) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,18 +17,23 @@ from models.transfer import freeze
 from utils.checkpoint import Checkpoint, load_checkpoint
 from utils.device import half_precision, pick_device, share_cores
 from utils.errors import UserError
+from utils.files import check_output_file, remove_leftovers
 from utils.options import Parsed
 from utils.picture import ImageSpec
 from utils.text.charset import Charset
 from utils.training.data import Data, check_same_data, choose_charset, read_data
 from utils.training.labels import check_fits, check_known
-from utils.training.state import check_unchanged, keep_previous_run, seed_everything
+from utils.training.state import (
+    RUN_FILES,
+    STATE_KEYS,
+    check_unchanged,
+    keep_previous_run,
+    seed_everything,
+)
 from utils.training.weights import RANDOM_WEIGHTS, initial_model
 
 if TYPE_CHECKING:
     from train import TrainOptions
-
-Options = TypeVar("Options")
 
 COMMON_DEFAULTS: dict[str, Any] = {
     "hidden_size": 256,
@@ -37,7 +42,9 @@ COMMON_DEFAULTS: dict[str, Any] = {
     "lr": 1e-3,
     "batch_size": 32,
 }
-FREE_ON_RESUME = frozenset({"resume", "config", "save_dir", "device", "num_workers", "num_threads"})
+FREE_ON_RESUME = frozenset(
+    {"resume", "config", "data_root", "save_dir", "device", "num_workers", "num_threads"}
+)
 FROM_CHECKPOINT = ("backbone", "hidden_size", "num_layers", "dropout", "img_height", "img_channels")
 OVERFIT = {"dropout": 0.0, "color_jitter": 0.0, "fresh": 0.0, "scheduler": "constant"}
 
@@ -87,9 +94,9 @@ def _resumed(options: TrainOptions) -> Checkpoint | None:
         print(f"--resume auto: no {path} yet, so this is a new run")
         return None
     checkpoint = load_checkpoint(path)
-    if checkpoint.training is None:
+    if checkpoint.training is None or not checkpoint.training.keys() >= STATE_KEYS:
         raise UserError(
-            f"--resume {path}: it holds weights but no training state; resume from last.pth, "
+            f"--resume {path}: it holds weights but no whole training state; resume from last.pth, "
             "or start from these weights with --init_from"
         )
     return checkpoint
@@ -130,6 +137,11 @@ def make_model(
         model, origin = initial_model(
             config, charset, init_from, options.pretrained, options.pretrained_path
         )
+    if options.freeze_backbone != "none" and origin == RANDOM_WEIGHTS:
+        raise UserError(
+            f"--freeze_backbone {options.freeze_backbone}: the weights are random; give "
+            "--init_from, --pretrained_path or --pretrained"
+        )
     freeze(model, options.freeze_backbone)
     labels = [(row.where, row.label) for row in data.train + data.val]
     if options.fresh > 0 and data.recipe is not None:
@@ -154,6 +166,8 @@ class Run:
     device: torch.device
     amp_dtype: torch.dtype | None
     num_workers: int
+    fingerprint: str
+    """Of the data: a resume is refused where it has changed."""
     resumed: dict[str, Any] | None
     """The training state to go on from."""
 
@@ -173,11 +187,16 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     else:
         charset = choose_charset(options, data, init_from)
     model, origin = make_model(options, charset, data, init_from, resumed)
+    save_dir = Path(options.save_dir)
+    for name in RUN_FILES:
+        check_output_file(save_dir / name)
     backbone_lr = options.lr * (1 if origin == RANDOM_WEIGHTS else options.backbone_lr_ratio)
     if resumed is not None and resumed.training is not None:
         backbone_lr = resumed.training["backbone_lr"]
-    if resumed is None and not options.overfit_batch:
-        keep_previous_run(Path(options.save_dir))
+    if not options.overfit_batch:
+        remove_leftovers(save_dir)  # of a save that was killed
+        if resumed is None:
+            keep_previous_run(save_dir)
     return Run(
         options,
         data,
@@ -190,5 +209,6 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         device,
         half_precision(device, options.amp),
         num_workers,
+        data.fingerprint(),
         resumed.training if resumed else None,
     )

@@ -20,7 +20,16 @@ from utils.files import write_text
 from utils.metrics import Score
 
 MAX_NON_FINITE = 50
-"""Steps without a finite loss or gradient, each skipped and counted, that end a run."""
+"""Steps of one epoch without a finite loss or gradient, each skipped, that end a run."""
+
+STATE_KEYS = frozenset(
+    {"progress", "options", "backbone_lr", "data", "optimizer", "scaler", "aux_head", "random"}
+)
+"""What last.pth holds besides weights and header."""
+
+RUN_FILES = (
+    "best.pth", "best.safetensors", "last.pth", "history.csv", "curves.png", "predictions.png"
+)  # fmt: skip
 
 STALL_PICTURES = 80_000
 """Pictures after which a model that reads only blanks gets a sentence of advice."""
@@ -39,6 +48,7 @@ class Progress:
     blank_share: float = 1.0
     seconds: float = 0.0
     non_finite: int = 0
+    """Skipped steps of the epoch under way."""
     best: list[float] = field(default_factory=list)
     """Sequence accuracy and minus the validation loss: compared in this order."""
     epochs_since_best: int = 0
@@ -53,6 +63,10 @@ class Progress:
     @property
     def failing(self) -> bool:
         return self.non_finite >= MAX_NON_FINITE
+
+    def out_of_patience(self, early_stop: int) -> bool:
+        """True where the last `early_stop` epochs brought nothing better; 0 has no end."""
+        return 0 < early_stop <= self.epochs_since_best
 
     def told_stall(self) -> bool:
         """True once: where the best path is still almost all blanks after many pictures."""
@@ -84,31 +98,38 @@ class Progress:
                 "character_accuracy": score.character_accuracy,
                 "lr": lr,
                 "blank_share": round(self.blank_share, 4),
+                "skipped": self.non_finite,
                 "seconds": round(self.seconds, 1),
             }
         )
-        reached = [score.sequence_accuracy, -val_loss]
+        reached = [score.sequence_accuracy, -val_loss if math.isfinite(val_loss) else -math.inf]
         is_best = reached > self.best
         if is_best:
             self.best = reached
         started = score.sequence_accuracy > 0  # the blank plateau before it is no standstill
         self.epochs_since_best = 0 if is_best or not started else self.epochs_since_best + 1
-        self.epoch, self.step, self.loss_sum, self.loss_steps = self.epoch + 1, 0, 0.0, 0
+        self.epoch, self.step = self.epoch + 1, 0
+        self.loss_sum, self.loss_steps, self.non_finite = 0.0, 0, 0
         return is_best
 
 
-def random_state() -> dict[str, Any]:
-    """States of the generators that a step draws from."""
+def random_state(device: torch.device) -> dict[str, Any]:
+    """States of the generators that a step on this device draws from."""
     state: dict[str, Any] = {"torch": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
     return state
 
 
-def restore_random_state(state: dict[str, Any]) -> None:
+def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Put the states back; those of another kind of device are passed over."""
     torch.set_rng_state(state["torch"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+    if device.type == "mps" and "mps" in state:
+        torch.mps.set_rng_state(state["mps"])
 
 
 def seed_everything(seed: int, deterministic: bool) -> None:
@@ -116,6 +137,7 @@ def seed_everything(seed: int, deterministic: bool) -> None:
     random.seed(seed)
     torch.manual_seed(seed)
     if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks of cuBLAS
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
 
@@ -170,7 +192,7 @@ def check_unchanged(
 
 def keep_previous_run(save_dir: Path) -> None:
     """Rename an earlier run's checkpoints, so that a new run never overwrites them."""
-    for name in ("best.pth", "best.safetensors", "last.pth"):
-        if (save_dir / name).exists():
+    for name in RUN_FILES[:3]:
+        if (save_dir / name).is_file():
             os.replace(save_dir / name, save_dir / f"previous_{name}")
             print(f"kept the earlier run's {name} as {save_dir / f'previous_{name}'}")

@@ -66,6 +66,7 @@ def initial_model(
 
 def _take_over(model: CRNN, checkpoint: Checkpoint, charset: Charset) -> int:
     """Everything but the head as it is, and the head's rows of known characters."""
+    checkpoint.build()  # says what is wrong with a file that does not fit its own header
     old = dict(checkpoint.state_dict)
     weight, bias = old.pop("head.weight"), old.pop("head.bias")
     try:
@@ -96,7 +97,12 @@ def _load_file(model: CRNN, path: Path) -> None:
             f"--pretrained_path {path}: does not fit backbone {model.config.backbone} ({error}); "
             "expected the state_dict of torchvision's network"
         ) from None
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"--pretrained_path {path}: damaged, or holds pickled code or objects, which are never "
+            "run here; expected a plain state_dict"
+        ) from None
+    except (RuntimeError, OSError, EOFError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"--pretrained_path {path}: not a file of weights that can be read ({reason})"
@@ -109,7 +115,7 @@ def _download(weights: str):
 
     try:
         return get_weight(f"{weights}.DEFAULT").get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise UserError(
             f"--pretrained: {weights} could not be downloaded ({error}); use --no-pretrained for "
             "random weights, --pretrained_path FILE for a copy, or --init_from a checkpoint"
