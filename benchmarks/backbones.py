@@ -122,7 +122,7 @@ def onnx_latency(name: str, batch_size: int, folder: Path) -> float:
     session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     feed = {"images": np.asarray(images)}
     times = []
-    for _ in range(10 + 200 // batch_size):
+    for _ in range(6 + 60 // batch_size):
         started = time.perf_counter()
         session.run(None, feed)
         times.append(time.perf_counter() - started)
