@@ -78,17 +78,17 @@ def test_what_the_font_lacks_is_escaped(tmp_path, caption, escaped):
     assert drawn.tobytes() == sheet(tmp_path / "b.png", [grey()], [escaped]).tobytes()
 
 
-def test_captions_are_the_same_where_pillow_has_another_layout(tmp_path, monkeypatch):
+def test_captions_are_laid_out_the_same_way_on_every_machine(tmp_path, monkeypatch):
     plain = ImageFont.load_default
-    expected = sheet(tmp_path / "a.png", [grey()], ["a\u200db\r"])
 
-    def raqm(size):
+    def raqm(size):  # which hides some characters and raises on others
         return plain(size).font_variant(layout_engine=ImageFont.Layout.RAQM)
 
     monkeypatch.setattr(ImageFont, "load_default", raqm)
     contact_sheet._font.cache_clear()
     contact_sheet._drawable.cache_clear()
-    assert sheet(tmp_path / "b.png", [grey()], ["a\u200db\r"]).tobytes() == expected.tobytes()
+    assert contact_sheet._font().layout_engine == ImageFont.Layout.BASIC
+    sheet(tmp_path / "a.png", [grey()], ["a\u200db\r"])
 
 
 def test_a_long_caption_stays_in_its_cell(tmp_path):

@@ -16,7 +16,7 @@ from utils.recognizer import Prediction
 from utils.show import plots
 from utils.text.charset import Charset
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::DeprecationWarning")
 
 HISTORY = [
     {
