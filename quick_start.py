@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.registry import BACKBONES
+from utils.device import DEVICES
 from utils.errors import UserError, run_script
 from utils.options import option, parse
 
@@ -39,7 +40,7 @@ class QuickStartOptions:
     )
     num_threads: int | None = option(None, "torch's CPU threads", above=0)
     seed: int = option(0, "everything is drawn from it", least=0)
-    device: str = option("auto", "where to train", ("auto", "cpu", "cuda", "mps"))
+    device: str = option("auto", "where to train", DEVICES)
 
     def problems(self) -> list[str]:
         """Flags that do not go together, a sentence each."""

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.registry import BACKBONES, backbone_entry
+from utils.device import DEVICES
 from utils.errors import run_script
 from utils.options import option, parse
 from utils.text.charset import PRESETS
+from utils.training.schedule import SCHEDULERS
 
 if TYPE_CHECKING:
     from utils.training.setup import Run
@@ -66,9 +68,7 @@ class TrainOptions:
     num_epochs: int = option(100, "passes over the training split", above=0)
     optimizer: str = option("adamw", "adamw decouples the weight decay", ("adamw", "adam"))
     weight_decay: float = option(0.01, "of matrices and convolutions", least=0)
-    scheduler: str = option(
-        "onecycle", "course of the learning rate", ("onecycle", "cosine", "step", "constant")
-    )
+    scheduler: str = option("onecycle", "course of the learning rate", SCHEDULERS)
     warmup: float = option(0.1, "share of all steps that onecycle and cosine rise", least=0, most=1)
     step_size: int = option(20, "epochs between two drops of --scheduler step", above=0)
     gamma: float = option(0.5, "factor of each drop of --scheduler step", least=0, most=1)
@@ -101,7 +101,7 @@ class TrainOptions:
     amp: bool = option(True, "half precision where the hardware has it")
     deterministic: bool = option(False, "only kernels that give the same bits every time")
     seed: int = option(0, "everything is drawn from it", least=0)
-    device: str = option("auto", "where to train", ("auto", "cpu", "cuda", "mps"))
+    device: str = option("auto", "where to train", DEVICES)
     resume: str | None = option(
         None, "last.pth of a run to go on with; auto: the one in --save_dir"
     )
