@@ -56,6 +56,11 @@ class CaptchaRenderer:
             fonts = ", ".join(recipe.fonts)
             raise UserError(f"--fonts {fonts}: not a font that can be opened ({error})") from None
 
+    @property
+    def fonts(self) -> list[ImageFont.FreeTypeFont]:
+        """Each file in each of the package's sizes, as it chooses between them."""
+        return list(self._captcha.truefonts)
+
     def open_fonts(self) -> list[ImageFont.FreeTypeFont]:
         """The recipe's fonts, each opened once, at the first size."""
         fonts = {str(font.path): font for font in reversed(self._captcha.truefonts)}
