@@ -4,9 +4,9 @@ python generate_data.py --num_samples 10000 --charset digits --output_dir data/d
 python generate_data.py --resume                  go on where the last run stopped
 python generate_data.py --resume --num_samples N  add to a set, under the same other flags
 
-Picture k of a split is drawn from (seed, split, k) alone: the same --seed gives the same bytes
-whatever the number of workers, and a smaller --num_samples the first ones of a larger, split by
-split.
+Picture k of a split is drawn from (seed, split, k) alone (by --renderer fast from (seed, split,
+k // 32), 32 at once): the same --seed gives the same bytes whatever the number of workers, and a
+smaller --num_samples the first ones of a larger, split by split.
 """
 
 from __future__ import annotations
@@ -27,8 +27,14 @@ from utils.options import option, parse
 from utils.picture import open_picture
 from utils.show.contact_sheet import write_contact_sheet
 from utils.synth.captcha import CaptchaRecipe, font_problems
-from utils.synth.description import check_target, describe, split_sizes, write_description
-from utils.synth.drawing import draw_all, file_name, split_chunks
+from utils.synth.description import (
+    DRAWN_WITH,
+    check_target,
+    describe,
+    split_sizes,
+    write_description,
+)
+from utils.synth.drawing import MOST_BLOCK_PIXELS, draw_all, file_name, split_chunks
 from utils.text.charset import PRESETS, preset_charset, read_charset_file
 
 SAMPLES = 20
@@ -48,6 +54,9 @@ class GenerateOptions:
         (0.8, 0.1, 0.1), "shares of train, val and test", least=0, most=1
     )
     fonts: tuple[str, ...] = option((), "TrueType fonts (default: the captcha package's own)")
+    renderer: str = option(
+        "package", "the captcha package, or our own of its look, faster", tuple(DRAWN_WITH)
+    )
     seed: int = option(0, "the same seed draws the same pictures")
     num_workers: int | None = option(
         None, "processes that draw (default: all usable cores)", least=1
@@ -94,6 +103,12 @@ class GenerateOptions:
                 for (name, size), share in zip(self.sizes.items(), self.split_ratio, strict=True)
                 if share and not size
             ]
+        if self.renderer == "fast" and self.width * self.height > MOST_BLOCK_PIXELS:
+            problems.append(
+                f"--width {self.width} and --height {self.height}: more than the "
+                f"{MOST_BLOCK_PIXELS:,} pixels that --renderer fast can draw; make the pictures "
+                "smaller, or use --renderer package"
+            )
         outputs = ["dataset.json", "samples.png", *(f"{split}/labels.txt" for split in SPLITS)]
         try:
             for name in outputs:
@@ -122,7 +137,9 @@ def generate(options: GenerateOptions) -> None:
     root, recipe = Path(options.output_dir), options.recipe()
     sizes = {split: size for split, size in options.sizes.items() if size}
     workers = usable_cores() if options.num_workers is None else options.num_workers
-    description = describe(recipe, options.num_samples, options.split_ratio, options.seed)
+    description = describe(
+        recipe, options.num_samples, options.split_ratio, options.seed, options.renderer
+    )
     check_target(root, description, options.resume)
     # It comes first, so that whatever is left in the folder can be resumed.
     write_description(root, description, complete=False)
@@ -134,12 +151,12 @@ def generate(options: GenerateOptions) -> None:
         f"characters of {recipe.charset_name} ({len(recipe.characters)}), "
         f"{recipe.width} x {recipe.height}, seed {options.seed}"
     )
-    chunks = split_chunks(root, recipe, sizes, options.seed)
+    chunks = split_chunks(root, recipe, sizes, options.seed, options.renderer)
     labels: dict[str, list[str]] = {split: [] for split in sizes}
     new, started = 0, time.perf_counter()
     with (
         tqdm(total=options.num_samples, unit=" pictures", disable=None) as bar,
-        closing(draw_all(recipe, chunks, workers)) as results,
+        closing(draw_all(recipe, chunks, workers, options.renderer)) as results,
     ):
         for chunk, drawn in zip(chunks, results, strict=True):
             labels[chunk.split] += drawn.texts

@@ -49,22 +49,26 @@ def test_a_set_is_complete_and_says_what_made_it(tmp_path, capsys):
     assert output.err == ""
 
 
-def test_same_bytes_with_one_and_two_workers(tmp_path):
-    assert make(tmp_path / "one", num_workers=1) == 0
-    assert make(tmp_path / "two", num_workers=2) == 0
+@pytest.mark.parametrize("renderer", ["package", "fast"])
+def test_same_bytes_with_one_and_two_workers(tmp_path, renderer):
+    assert make(tmp_path / "one", num_workers=1, num_samples=90, renderer=renderer) == 0
+    assert make(tmp_path / "two", num_workers=2, num_samples=90, renderer=renderer) == 0
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_another_seed_draws_another_set(tmp_path):
-    make(tmp_path / "a", seed=1)
-    make(tmp_path / "b", seed=2)
-    name = "train/000000.png"
-    assert contents(tmp_path / "a")[name] != contents(tmp_path / "b")[name]
+@pytest.mark.parametrize("renderer", ["package", "fast"])
+def test_seeds_splits_and_places_draw_different_pictures(tmp_path, renderer):
+    for seed in (1, 2):
+        make(tmp_path / str(seed), seed=seed, num_samples=90, renderer=renderer)
+    files = contents(tmp_path)
+    pictures = [data for name, data in files.items() if Path(name).stem.isdecimal()]
+    assert len(set(pictures)) == len(pictures) == 180
 
 
-def test_a_smaller_set_is_the_first_pictures_of_a_larger(tmp_path):
-    make(tmp_path / "small", num_samples=15)
-    make(tmp_path / "large", num_samples=33)
+@pytest.mark.parametrize(("renderer", "sizes"), [("package", (15, 33)), ("fast", (60, 130))])
+def test_a_smaller_set_is_the_first_pictures_of_a_larger(tmp_path, renderer, sizes):
+    make(tmp_path / "small", num_samples=sizes[0], renderer=renderer)
+    make(tmp_path / "large", num_samples=sizes[1], renderer=renderer)
     small, large = contents(tmp_path / "small"), contents(tmp_path / "large")
     for name, data in small.items():
         if name.endswith("labels.txt"):
@@ -94,6 +98,8 @@ BAD = [
     ({"height": 5000}, "--height 5000: expected 16 to 4096"),
     ({"min_length": 0}, "--min_length 0: expected 1 or more"),
     ({"min_length": 4}, "--max_length 3: less than --min_length 4"),
+    ({"width": 1001, "height": 1000, "renderer": "fast"}, "than the 1,000,000 pixels that --r"),
+    ({"renderer": "quick"}, "--renderer quick: expected one of package, fast"),
     ({"num_workers": 0}, "--num_workers 0: expected 1 or more"),
     ({"charset": "digit"}, "did you mean 'digits'?"),
     ({"charset_file": "no.txt"}, "--charset and --charset_file: both are given"),

@@ -62,10 +62,11 @@ def test_resume_after_ctrl_c_gives_the_unbroken_bytes(tmp_path, capsys, monkeypa
     assert contents(tmp_path / "broken") == contents(tmp_path / "unbroken")
 
 
-def test_resume_mends_what_a_kill_or_a_power_cut_left(tmp_path):
-    make(tmp_path / "unbroken")
+@pytest.mark.parametrize("renderer", ["package", "fast"])
+def test_resume_mends_what_a_kill_or_a_power_cut_left(tmp_path, renderer):
+    make(tmp_path / "unbroken", renderer=renderer)
     root = tmp_path / "broken"
-    make(root)
+    make(root, renderer=renderer)
     (root / "train/000001.png").write_bytes(b"")
     whole = (root / "train/000002.png").read_bytes()
     (root / "train/000002.png").write_bytes(whole[:-1])
@@ -73,7 +74,7 @@ def test_resume_mends_what_a_kill_or_a_power_cut_left(tmp_path):
     (root / "train/.000004.png.77.tmp").write_bytes(whole[:50])
     (root / "train/labels.txt").unlink()
     (root / "test/000000.png").unlink()
-    assert make(root, "--resume") == 0
+    assert make(root, "--resume", renderer=renderer) == 0
     assert contents(root) == contents(tmp_path / "unbroken")
 
 
@@ -153,10 +154,11 @@ def test_a_killed_worker_is_told(tmp_path):
         list(draw_all(Deadly(), chunks, 2))  # type: ignore[arg-type]
 
 
-def test_resume_adds_to_a_set(tmp_path):
-    make(tmp_path / "grown", num_samples=15)
-    assert make(tmp_path / "grown", "--resume", num_samples=33) == 0
-    make(tmp_path / "whole", num_samples=33)
+@pytest.mark.parametrize(("renderer", "sizes"), [("package", (15, 33)), ("fast", (60, 130))])
+def test_resume_adds_to_a_set(tmp_path, renderer, sizes):
+    make(tmp_path / "grown", num_samples=sizes[0], renderer=renderer)
+    assert make(tmp_path / "grown", "--resume", num_samples=sizes[1], renderer=renderer) == 0
+    make(tmp_path / "whole", num_samples=sizes[1], renderer=renderer)
     assert contents(tmp_path / "grown") == contents(tmp_path / "whole")
 
 

@@ -18,6 +18,9 @@ from utils.synth.captcha import CaptchaRecipe
 FORMAT_VERSION = 1
 """Of dataset.json; it also goes up when the same seed comes to draw other pictures."""
 
+DRAWN_WITH = {"package": ("captcha", "pillow"), "fast": ("captcha", "pillow", "torch")}
+"""Renderers, and the packages whose versions decide on the bytes that they draw."""
+
 
 def split_sizes(num_samples: int, ratio: tuple[float, ...]) -> dict[str, int]:
     """Pictures of each split; no split shrinks when num_samples grows.
@@ -33,12 +36,17 @@ def split_sizes(num_samples: int, ratio: tuple[float, ...]) -> dict[str, int]:
 
 
 def describe(
-    recipe: CaptchaRecipe, num_samples: int, split_ratio: tuple[float, ...], seed: int
+    recipe: CaptchaRecipe,
+    num_samples: int,
+    split_ratio: tuple[float, ...],
+    seed: int,
+    renderer: str = "package",
 ) -> dict[str, Any]:
     """All that the pictures depend on; the content of dataset.json, less `complete`."""
     fonts = [(Path(font).name, Path(font).read_bytes()) for font in recipe.fonts]
     return {
         "format_version": FORMAT_VERSION,
+        "renderer": renderer,
         "recipe": {**recipe.to_json(), "fonts": list(recipe.fonts)},
         "num_samples": num_samples,
         "split_ratio": list(split_ratio),
@@ -47,8 +55,7 @@ def describe(
         "fonts": [f"{name} sha256:{hashlib.sha256(data).hexdigest()[:16]}" for name, data in fonts],
         "versions": {
             "project": __version__,
-            "captcha": version("captcha"),
-            "pillow": version("pillow"),
+            **{name: version(name) for name in DRAWN_WITH[renderer]},
         },
     }
 
@@ -85,7 +92,7 @@ def check_target(root: Path, description: dict[str, Any], resume: bool) -> None:
     problems = [
         f"{name} {_shown(value)}: the set in {root} was made with {_shown(facts[name])}"
         for name, value in _identity(description).items()
-        if value != facts[name]
+        if name in facts and value != facts[name]
     ]
     if description["num_samples"] < count:
         problems.append(
@@ -99,14 +106,15 @@ def check_target(root: Path, description: dict[str, Any], resume: bool) -> None:
 def _identity(description: dict[str, Any]) -> dict[str, Any]:
     """What two runs must share to draw the same pictures, by the name that the user knows."""
     recipe, versions = description["recipe"], description["versions"]
+    renderer = description.get("renderer", "package")  # older sets do not say it
     return {
+        "--renderer": renderer,
         "--charset": recipe["characters"],
         **{f"--{name}": recipe[name] for name in ("min_length", "max_length", "width", "height")},
         "--fonts": description["fonts"],
         "--split_ratio": description["split_ratio"],
         "--seed": description["seed"],
-        "package captcha": versions["captcha"],
-        "package pillow": versions["pillow"],
+        **{f"package {name}": versions[name] for name in DRAWN_WITH[renderer]},
         "dataset.json format": description["format_version"],
     }
 

@@ -12,18 +12,34 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from PIL import Image
+
+from utils.device import set_threads
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.picture import PictureError, open_picture
 from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from utils.synth.dice import Dice
 
 MOST_WORKERS = 61
 """What Windows can wait for."""
 
 CHUNK_PIXELS = 64 * 160 * 60
 """Work of a fifth of a second, which is what Ctrl-C waits for."""
+
+BLOCK = 32
+"""Pictures that the fast renderer draws at once. They depend on it: it is no setting."""
+
+MOST_BLOCK_PIXELS = 1_000_000
+"""Of one picture of a block, which then takes about 2 GB to draw."""
 
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -51,11 +67,61 @@ def file_name(index: int) -> str:
     return f"{index:06d}.png"
 
 
+class Renderer(Protocol):
+    """Draws any picture of a set by its seed, its split and its place there."""
+
+    def draw(self, seed: int, split: str, index: int, /) -> tuple[Image.Image, str]: ...
+
+    def text(self, seed: int, split: str, index: int, /) -> str: ...
+
+
+class BlockRenderer:
+    """The fast renderer as the Renderer of a set, on one thread: there is a process for each core.
+
+    Picture k is number k % BLOCK of a block, which (seed, split, k // BLOCK) draw as a whole.
+    """
+
+    def __init__(self, recipe: CaptchaRecipe):
+        set_threads(1)
+        from utils.synth.fast import FastRenderer
+
+        self._characters = recipe.characters
+        self._fast = FastRenderer(recipe, channels=3)
+        self._dice = lru_cache(maxsize=1)(self._throw)
+        self._pictures = lru_cache(maxsize=1)(self._render)
+
+    def draw(self, seed: int, split: str, index: int) -> tuple[Image.Image, str]:
+        pictures = self._pictures(seed, split, index // BLOCK)
+        return Image.fromarray(pictures[index % BLOCK]), self.text(seed, split, index)
+
+    def text(self, seed: int, split: str, index: int) -> str:
+        dice, place = self._dice(seed, split, index // BLOCK), index % BLOCK
+        places = dice.characters[place, : int(dice.lengths[place])]
+        return "".join(self._characters[i] for i in places.tolist())
+
+    def _throw(self, seed: int, split: str, block: int) -> Dice:
+        from utils.synth.dice import seeded_generator, throw
+
+        generator = seeded_generator(seed, split, block)
+        return throw(self._fast.recipe, self._fast.atlas.num_fonts, BLOCK, generator)
+
+    def _render(self, seed: int, split: str, block: int) -> np.ndarray:
+        """(BLOCK, H, W, 3) of bytes."""
+        images = self._fast.render(self._dice(seed, split, block)).images
+        return images.byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def make_renderer(recipe: CaptchaRecipe, name: str) -> Renderer:
+    return BlockRenderer(recipe) if name == "fast" else CaptchaRenderer(recipe)
+
+
 def split_chunks(
-    root: Path, recipe: CaptchaRecipe, sizes: dict[str, int], seed: int
+    root: Path, recipe: CaptchaRecipe, sizes: dict[str, int], seed: int, renderer: str = "package"
 ) -> list[Chunk]:
-    """The pictures of all splits, cut into pieces of work, split by split."""
-    step = min(max(CHUNK_PIXELS // (recipe.width * recipe.height), 1), 64)
+    """The pictures of all splits, cut into pieces of work, split by split; no block is cut."""
+    whole = BLOCK if renderer == "fast" else 1
+    most = min(CHUNK_PIXELS // (recipe.width * recipe.height), 64)
+    step = max(most // whole, 1) * whole
     return [
         Chunk(root / split, split, seed, start, min(start + step, size))
         for split, size in sizes.items()
@@ -63,7 +129,7 @@ def split_chunks(
     ]
 
 
-def draw_chunk(renderer: CaptchaRenderer, chunk: Chunk) -> Drawn:
+def draw_chunk(renderer: Renderer, chunk: Chunk) -> Drawn:
     """Draw what is missing of a chunk. Each picture appears under its name only when complete."""
     texts, new = [], 0
     for index in range(chunk.start, chunk.stop):
@@ -92,7 +158,7 @@ def _is_complete(path: Path) -> bool:
 
 
 def draw_all(
-    recipe: CaptchaRecipe, chunks: list[Chunk], num_workers: int
+    recipe: CaptchaRecipe, chunks: list[Chunk], num_workers: int, renderer: str = "package"
 ) -> Generator[Drawn, None, None]:
     """Draw every chunk; results in their order. Close it to end the processes early.
 
@@ -100,12 +166,12 @@ def draw_all(
     """
     workers = min(num_workers, len(chunks), MOST_WORKERS)
     if workers == 1:
-        renderer = CaptchaRenderer(recipe)
-        yield from (draw_chunk(renderer, chunk) for chunk in chunks)
+        drawer = make_renderer(recipe, renderer)
+        yield from (draw_chunk(drawer, chunk) for chunk in chunks)
         return
     context = multiprocessing.get_context("spawn")
     with _one_interrupt():
-        pool = ProcessPoolExecutor(workers, context, _start_worker, (recipe,))
+        pool = ProcessPoolExecutor(workers, context, _start_worker, (recipe, renderer))
         try:
             with _interrupts_ignored():
                 results = pool.map(_draw_in_worker, chunks)
@@ -119,14 +185,14 @@ def draw_all(
             pool.shutdown(cancel_futures=True)
 
 
-_renderers: list[CaptchaRenderer] = []
+_renderers: list[Renderer] = []
 """A worker process's own renderer; empty elsewhere."""
 
 
-def _start_worker(recipe: CaptchaRecipe) -> None:
+def _start_worker(recipe: CaptchaRecipe, renderer: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first answers
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _renderers.append(CaptchaRenderer(recipe))
+    _renderers.append(make_renderer(recipe, renderer))
 
 
 def _end_with_parent() -> None:
