@@ -18,8 +18,9 @@ from models.registry import BACKBONES, backbone_entry
 from utils.device import DEVICES
 from utils.errors import run_script
 from utils.options import option, parse
+from utils.synth.captcha import RENDERERS
 from utils.text.charset import PRESETS
-from utils.training.schedule import SCHEDULERS
+from utils.training.schedule import OPTIMIZERS, SCHEDULERS
 
 if TYPE_CHECKING:
     from utils.training.setup import Run
@@ -63,10 +64,14 @@ class TrainOptions:
     backbone_lr_ratio: float = option(
         0.1, "learning rate of loaded backbone stages, times --lr", least=0, most=1
     )
-    lr: float = option(None, "peak learning rate (default: 1e-3; light: 5e-3)", above=0)
+    lr: float = option(None, "peak learning rate (default: 1e-3; light: 3e-3)", above=0)
     batch_size: int = option(None, "pictures a step (default: 32)", above=0)
     num_epochs: int = option(100, "passes over the training split", above=0)
-    optimizer: str = option("adamw", "adamw decouples the weight decay", ("adamw", "adam"))
+    optimizer: str = option(
+        None,
+        "muon: orthogonal steps for all but the head (default: adamw; light: muon)",
+        OPTIMIZERS,
+    )
     weight_decay: float = option(0.01, "of matrices and convolutions", least=0)
     scheduler: str = option("onecycle", "course of the learning rate", SCHEDULERS)
     warmup: float = option(0.1, "share of all steps that onecycle and cosine rise", least=0, most=1)
@@ -78,6 +83,13 @@ class TrainOptions:
     )
     fresh: float = option(
         0.0, "share of each epoch that is drawn anew instead of read from disk", least=0, most=1
+    )
+    renderer: str = option(
+        "fast", "what draws --fresh pictures: the captcha package, or torch, ten times as fast",
+        RENDERERS,
+    )  # fmt: skip
+    epoch_size: int = option(
+        None, "pictures of an epoch of --fresh 1 (default: as many as the train split has)", above=0
     )
     color_jitter: float = option(
         0.2,
@@ -115,6 +127,11 @@ class TrainOptions:
             for one, other in fights
             if getattr(self, one) is not None and getattr(self, other) is not None
         ]
+        if self.epoch_size and self.fresh < 1:
+            found.append(
+                f"--epoch_size {self.epoch_size}: an epoch is the train split unless all of it is "
+                "drawn anew; add --fresh 1 or leave it out"
+            )
         if self.img_channels not in (None, 1, 3):
             found.append(f"--img_channels {self.img_channels}: expected 1 (grey) or 3 (RGB)")
         return found + self.freeze_problems()
@@ -154,13 +171,10 @@ def train(run: Run) -> int:
     from models.transfer import parameter_groups
     from utils.checkpoint import Header, save_checkpoint, versions
     from utils.recognizer import Recognizer
-    from utils.training.batches import (
-        EpochBatches,
-        TrainingPictures,
-        losses_told,
-        training_batches,
-    )  # fmt: skip
+    from utils.training.batches import EpochBatches, losses_told, training_batches
     from utils.training.console import print_end, print_epoch
+    from utils.training.optimizers import make_optimizer, step_if_finite
+    from utils.training.pictures import TrainingPictures
     from utils.training.schedule import lr_factor
     from utils.training.state import Progress, StopRequest, random_state, restore_random_state
     from utils.training.validation import validate, write_run_pictures
@@ -171,19 +185,19 @@ def train(run: Run) -> int:
     groups = parameter_groups(model, options.lr, run.backbone_lr, options.weight_decay)
     groups += parameter_groups(aux_head, options.lr, options.lr, options.weight_decay)
     parameters = [parameter for group in groups for parameter in group["params"]]
-    make = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]
-    optimizer = make(groups, fused=device.type in ("cpu", "cuda"))
+    optimizer = make_optimizer(options.optimizer, groups, fused=device.type in ("cpu", "cuda"))
     scaler = torch.amp.GradScaler(device.type, enabled=run.amp_dtype is torch.float16)
     recognizer = Recognizer(model, spec, charset, device, run.amp_dtype)
     progress = Progress(**run.resumed["progress"]) if run.resumed else Progress()
     pictures = TrainingPictures(
-        run.data.train, spec, options.seed, run.data.recipe, options.fresh, options.color_jitter
-    )
+        run.data.train, spec, charset, options.seed, run.data.recipe, options.fresh,
+        options.renderer, options.color_jitter, run.drawing_device,
+    )  # fmt: skip
     order = EpochBatches(
-        len(pictures), options.batch_size, options.num_epochs, options.seed,
+        run.data.epoch_size, options.batch_size, options.num_epochs, options.seed,
         progress.epoch, progress.step,
     )  # fmt: skip
-    batches = training_batches(pictures, order, charset, run.num_workers, device.type == "cuda")
+    batches = training_batches(pictures, order, run.num_workers, device.type == "cuda")
     steps_per_epoch = order.steps_per_epoch
     total_steps = steps_per_epoch * options.num_epochs
     save_dir = Path(options.save_dir)
@@ -217,10 +231,10 @@ def train(run: Run) -> int:
                 print(f"early stop: no better validation in {options.early_stop} epochs")
                 break
             model.train()
-            clock = time.monotonic()
+            clock, waited, losses = time.monotonic(), 0.0, []
             bar = tqdm(
                 desc=f"epoch {progress.epoch + 1}/{options.num_epochs}",
-                total=len(pictures), initial=progress.step * options.batch_size,
+                total=run.data.epoch_size, initial=progress.step * options.batch_size,
                 unit="pic", disable=None, leave=False,
             )  # fmt: skip
             while progress.step < steps_per_epoch:
@@ -232,7 +246,9 @@ def train(run: Run) -> int:
                 for group in optimizer.param_groups:
                     group["lr"] = group["initial_lr"] * factor
 
+                waiting = time.monotonic()
                 batch = next(batches).to(device)
+                waited += time.monotonic() - waiting
                 with torch.autocast(device.type, run.amp_dtype, enabled=run.amp_dtype is not None):
                     columns = model.backbone(batch.images, batch.widths)  # -> (N, T, D)
                     features, lengths = model.neck_features(columns, batch.images, batch.widths)
@@ -248,20 +264,29 @@ def train(run: Run) -> int:
                 scaler.scale(total).backward()
                 scaler.unscale_(optimizer)
                 norm = nn.utils.clip_grad_norm_(parameters, options.clip_norm)
-                finite = bool(total.isfinite()) and (scaler.is_enabled() or bool(norm.isfinite()))
-                if finite:
+                finite = total.isfinite() & norm.isfinite()
+                if scaler.is_enabled():  # fp16: it looks for itself, and lowers its scale
                     scaler.step(optimizer)
-                scaler.update()
+                    scaler.update()
+                else:
+                    step_if_finite(optimizer, finite)
 
-                progress.count_step(len(batch.images), loss.item() if finite else None)
-                if progress.step % 20 == 0 or progress.step == steps_per_epoch:
+                progress.count_step(len(batch.images))
+                losses.append(torch.where(finite, loss.detach(), torch.nan))
+                stopping = stop.signal is not None
+                if (
+                    stopping or progress.step % 20 == 0 or progress.step == steps_per_epoch
+                ):  # the only wait for the device
+                    progress.count_losses(torch.stack(losses).tolist())
+                    losses.clear()
                     progress.blank_share = (logits.argmax(dim=2) == 0).float().mean().item()
-                bar.set_postfix(
-                    loss=f"{progress.loss:.3f}", blank=f"{progress.blank_share:.0%}",
-                    lr=f"{options.lr * factor:.1e}", refresh=False,
-                )  # fmt: skip
+                    bar.set_postfix(
+                        loss=f"{progress.loss:.3f}", blank=f"{progress.blank_share:.0%}",
+                        lr=f"{options.lr * factor:.1e}", refresh=False,
+                        wait=f"{waited / (time.monotonic() - clock):.0%}",
+                    )  # fmt: skip
                 bar.update(len(batch.images))
-                if stop.signal is not None or progress.failing:
+                if stopping or progress.failing:
                     break
             bar.close()
             progress.seconds += time.monotonic() - clock

@@ -27,7 +27,7 @@ BACKBONES: dict[str, BackboneEntry] = {
     "light": BackboneEntry(
         "models.crnn_light",
         "LightBackbone",
-        {"hidden_size": 96, "num_layers": 1, "lr": 5e-3, "batch_size": 32},
+        {"hidden_size": 96, "num_layers": 1, "lr": 3e-3, "optimizer": "muon"},
     ),
     "basic": BackboneEntry("models.crnn", "BasicBackbone"),
     "resnet": BackboneEntry(

@@ -43,22 +43,27 @@ def freeze(model: CRNN, strategy: str) -> None:
 def parameter_groups(model: nn.Module, lr: float, backbone_lr: float, weight_decay: float):
     """Optimizer groups of the trainable parameters: backbone stages at `backbone_lr`, rest at `lr`.
 
-    Weight decay goes to matrices and convolutions only, not to biases and BatchNorm.
+    Weight decay goes to matrices and convolutions only, not to biases and BatchNorm. Those between
+    the picture and the head are marked `hidden`: an optimizer may treat them as the maps they are.
     """
     staged: set[int] = set()
+    head = model
     if isinstance(model, CRNN):
+        head = model.head
         for stage in model.backbone.stages:
             for module in model.backbone.stage_modules(stage):
                 staged.update(id(parameter) for parameter in module.parameters())
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    heads = {id(parameter) for parameter in head.parameters()}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
             rate = backbone_lr if id(parameter) in staged else lr
-            decay = weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
+            matrix = parameter.ndim > 1
+            key = (rate, weight_decay if matrix else 0.0, matrix and id(parameter) not in heads)
+            groups.setdefault(key, []).append(parameter)
     return [
-        {"params": params, "lr": rate, "initial_lr": rate, "weight_decay": decay}
-        for (rate, decay), params in groups.items()
+        {"params": params, "lr": rate, "initial_lr": rate, "weight_decay": decay, "hidden": hidden}
+        for (rate, decay, hidden), params in groups.items()
     ]
 
 

@@ -30,8 +30,8 @@ def test_a_stopped_quick_start_goes_on_with_the_command_that_it_prints(
 ) -> None:
     count_step = state.Progress.count_step
 
-    def count_and_stop(progress: state.Progress, pictures: int, loss: float | None) -> None:
-        count_step(progress, pictures, loss)
+    def count_and_stop(progress: state.Progress, pictures: int) -> None:
+        count_step(progress, pictures)
         if progress.epoch == 1:
             os.kill(os.getpid(), signal.SIGTERM)
 

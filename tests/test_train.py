@@ -65,8 +65,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     assert run(tiny_data, tmp_path / "whole", *flags) == 0
     count_step = state.Progress.count_step
 
-    def count_and_stop(progress: state.Progress, pictures: int, loss: float | None) -> None:
-        count_step(progress, pictures, loss)
+    def count_and_stop(progress: state.Progress, pictures: int) -> None:
+        count_step(progress, pictures)
         if (progress.epoch, progress.step) == (1, stop_at):
             os.kill(os.getpid(), signal.SIGTERM)
 

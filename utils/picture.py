@@ -101,6 +101,13 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
+def prepared_width(width: int, height: int, spec: ImageSpec) -> int:
+    """The width that a (turned) picture of this size is scaled to."""
+    if not spec.keep_ratio:
+        return spec.width
+    return min(max(round(width * spec.height / height), ImageSpec.MIN_WIDTH), spec.width)
+
+
 def prepare(source: Source, spec: ImageSpec) -> np.ndarray:
     """A picture as the network takes it: float32 (Ch, H, W), W its true width.
 
@@ -109,10 +116,7 @@ def prepare(source: Source, spec: ImageSpec) -> np.ndarray:
     image = open_picture(source, spec.channels)
     if spec.direction == "vertical":
         image = image.transpose(Image.Transpose.ROTATE_90)
-    width = spec.width
-    if spec.keep_ratio:
-        natural = round(image.width * spec.height / image.height)
-        width = min(max(natural, ImageSpec.MIN_WIDTH), spec.width)
+    width = prepared_width(image.width, image.height, spec)
     if image.size != (width, spec.height):
         image = image.resize((width, spec.height), Image.Resampling.BILINEAR)
     pixels = np.asarray(image, dtype=np.float32).reshape(spec.height, width, spec.channels)

@@ -14,6 +14,9 @@ from PIL import Image, ImageFont
 from utils.errors import UserError
 from utils.text.charset import Charset
 
+RENDERERS = ("package", "fast")
+"""What can draw a recipe: the captcha package itself, or its look in torch (utils.synth.fast)."""
+
 
 @dataclass(frozen=True)
 class CaptchaRecipe:

@@ -34,8 +34,12 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
     ]
     if brought and run.resumed is None:
         print(f"{options.backbone} brings defaults of its own: {', '.join(brought)}")
-    fresh = f", {options.fresh:.0%} of each epoch drawn anew" if options.fresh else ""
-    print(f"{len(run.data.train):,} training and {len(run.data.val):,} validation pictures{fresh}")
+    fresh = (
+        f", {options.fresh:.0%} of them drawn anew ({options.renderer})" if options.fresh else ""
+    )
+    print(
+        f"epochs of {run.data.epoch_size:,} pictures{fresh}; {len(run.data.val):,} to validate on"
+    )
     precision = str(run.amp_dtype or torch.float32).removeprefix("torch.")
     threads = f", {torch.get_num_threads()} threads" if device == "cpu" else ""
     threads += f", {run.num_workers} workers"
@@ -54,6 +58,7 @@ def idle_flags(options: TrainOptions, given: frozenset[str], random_weights: boo
         "backbone_lr_ratio": random_weights and "no weights were loaded",
         "charset_change": not options.init_from and "it goes with --init_from",
         "color_jitter": options.fresh == 1 and "--fresh 1 reads no training picture from disk",
+        "renderer": options.fresh == 0 and "nothing is drawn anew without --fresh",
         "warmup": options.scheduler in ("step", "constant") and "it goes with onecycle and cosine",
         "step_size": options.scheduler != "step" and "it goes with --scheduler step",
         "gamma": options.scheduler != "step" and "it goes with --scheduler step",

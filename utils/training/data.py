@@ -19,6 +19,9 @@ from utils.training.weights import changed_charset
 if TYPE_CHECKING:
     from train import TrainOptions
 
+FRESH_EPOCH = 10_000
+"""Pictures of an epoch where all are drawn anew and there is no training split to go by."""
+
 OVERFIT_STEPS = 25
 """Steps of one round of --overfit_batch, after which it is scored."""
 
@@ -31,6 +34,8 @@ class Data:
     train: list[Row]
     val: list[Row]
     recipe: CaptchaRecipe | None
+    epoch_size: int
+    """Pictures of one epoch: as many as there are to train on, unless all are drawn anew."""
 
     def fingerprint(self) -> str:
         """SHA-256 of all file names and labels in order, and of the recipe."""
@@ -50,12 +55,12 @@ def read_data(options: TrainOptions) -> Data:
             f"--data_root {options.data_root}: it is one split; expected a root with train/ and "
             "val/, so that no picture is both learned and scored"
         )
-    train, val = data.split("train"), data.split("val")
+    train, val = data.splits.get("train", []), data.split("val")
     if options.fresh < 1:
-        train = check_pictures(train, bad_rows)
+        train = check_pictures(data.split("train"), bad_rows)
     val = check_pictures(val, bad_rows)
     bad_rows.settle()
-    if not train or not val:
+    if not val or not (train or options.fresh == 1):
         raise UserError(f"{options.data_root}: no picture of a split can be read; mend the set")
     if options.fresh > 0:
         if data.recipe is None:
@@ -66,8 +71,9 @@ def read_data(options: TrainOptions) -> Data:
         CaptchaRenderer(data.recipe)  # opens the fonts: a missing one is told before the workers
     if options.overfit_batch:
         batch = train[: options.batch_size]
-        return Data(data.root, batch * OVERFIT_STEPS, batch, None)
-    return Data(data.root, train, val, data.recipe)
+        return Data(data.root, batch * OVERFIT_STEPS, batch, None, len(batch) * OVERFIT_STEPS)
+    epoch_size = options.epoch_size or len(train) or FRESH_EPOCH
+    return Data(data.root, train, val, data.recipe, epoch_size)
 
 
 def check_same_data(resumed: Checkpoint, data: Data) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+OPTIMIZERS = ("muon", "adamw", "adam")
 SCHEDULERS = ("onecycle", "cosine", "step", "constant")
 
 

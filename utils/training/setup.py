@@ -41,6 +41,7 @@ COMMON_DEFAULTS: dict[str, Any] = {
     "img_channels": 1,
     "lr": 1e-3,
     "batch_size": 32,
+    "optimizer": "adamw",
 }
 FREE_ON_RESUME = frozenset(
     {"resume", "config", "data_root", "save_dir", "device", "num_workers", "num_threads"}
@@ -60,7 +61,8 @@ def resolve_options(
             options = dataclasses.replace(options, resume=None)
         else:
             assert resumed.training is not None
-            stored = resumed.training["options"]
+            before = {"renderer": "package"}  # of runs that began when there was no choice
+            stored = before | resumed.training["options"]
             changed = {name: getattr(options, name) for name in sorted(given)}
             check_unchanged(stored, changed, FREE_ON_RESUME, resumed.path)
             free = {name: value for name, value in changed.items() if name in FREE_ON_RESUME}
@@ -166,6 +168,8 @@ class Run:
     device: torch.device
     amp_dtype: torch.dtype | None
     num_workers: int
+    drawing_device: torch.device
+    """Where the fast renderer draws: on the training's GPU if nothing is read from disk."""
     fingerprint: str
     """Of the data: a resume is refused where it has changed."""
     resumed: dict[str, Any] | None
@@ -179,6 +183,7 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     seed_everything(options.seed, options.deterministic)
     num_workers, num_threads = share_cores(options.num_workers, options.num_threads, device.type)
     torch.set_num_threads(num_threads)
+    on_gpu = device.type == "cuda" and options.fresh == 1 and options.renderer == "fast"
     data = read_data(options)
     if resumed is not None:
         charset = resumed.header.charset
@@ -208,7 +213,8 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         backbone_lr,
         device,
         half_precision(device, options.amp),
-        num_workers,
+        0 if on_gpu else num_workers,
+        device if on_gpu else torch.device("cpu"),
         data.fingerprint(),
         resumed.training if resumed else None,
     )

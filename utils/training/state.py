@@ -75,15 +75,17 @@ class Progress:
         self.stall_told |= stalled
         return first
 
-    def count_step(self, pictures: int, loss: float | None) -> None:
-        """Note one step; a loss of None was not finite, and its step was skipped."""
+    def count_step(self, pictures: int) -> None:
         self.step += 1
         self.pictures += pictures
-        if loss is None:
-            self.non_finite += 1
-        else:
+
+    def count_losses(self, losses: list[float]) -> None:
+        """Note the losses of some steps; nan is one that was not finite, and was skipped."""
+        finite = [loss for loss in losses if not math.isnan(loss)]
+        self.non_finite += len(losses) - len(finite)
+        for loss in finite:  # one by one: a resumed run then has the same sum, to the bit
             self.loss_sum += loss
-            self.loss_steps += 1
+        self.loss_steps += len(finite)
 
     def end_epoch(self, score: Score, val_loss: float, lr: float) -> bool:
         """Note an epoch's validation and go on to the next; True where it is the best so far."""

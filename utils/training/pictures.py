@@ -1,0 +1,189 @@
+"""The pictures of a training step: read from disk, or drawn anew by one of the two renderers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance
+from torch import Tensor
+from torch.nn import functional as F
+
+from utils.dataset import Row
+from utils.errors import UserError
+from utils.picture import ImageSpec, PictureError, open_picture, prepare, prepared_width, stack
+from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+from utils.synth.dice import seeded_generator
+from utils.synth.fast import FastRenderer
+from utils.text.charset import Charset
+
+
+@dataclass(frozen=True)
+class Step:
+    """Which pictures a step learns from: places in the training split, or of the epoch's fresh."""
+
+    epoch: int
+    index: int
+    pictures: list[int]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images (N, Ch, H, W), widths (N,) or None (all full), targets (N, S), target_lengths (N,)."""
+
+    images: Tensor
+    widths: Tensor | None
+    targets: Tensor
+    target_lengths: Tensor
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        widths = None if self.widths is None else change(self.widths)
+        return Batch(change(self.images), widths, change(self.targets), change(self.target_lengths))
+
+    def pin_memory(self) -> Batch:
+        """Called by the DataLoader, so that copies to a GPU do not wait."""
+        return self.each(Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> Batch:
+        moved = self.each(lambda value: value.to(device, non_blocking=True))
+        images = moved.images.contiguous(memory_format=torch.channels_last)
+        return replace(moved, images=images)
+
+
+class FreshPictures:
+    """Captchas drawn for training by the fast renderer, as the network takes them."""
+
+    def __init__(
+        self, recipe: CaptchaRecipe, spec: ImageSpec, charset: Charset, device: torch.device
+    ):
+        self._spec, self._device = spec, device
+        self._renderer = FastRenderer(recipe, spec.channels, device)
+        self._classes = torch.tensor(charset.encode(recipe.characters), device=device)
+
+    def draw(self, count: int, *seed: int | str) -> Batch:
+        drawn = self._renderer.draw(count, seeded_generator(*seed, device=self._device))
+        images = as_input(drawn.images, self._spec)
+        return Batch(images, None, self._classes[drawn.characters], drawn.lengths)
+
+
+class TrainingPictures:
+    """Map-style data set from a Step to its Batch.
+
+    The share `fresh` of each epoch is drawn anew by the recipe, the rest is read from the rows and
+    varied in colour. Fresh pictures are all different as they are, and jitter would blur what
+    little tells v from V: it cost 2 points on them.
+
+    Picture i of epoch e is a function of (seed, e, i); those of the fast renderer, which draws them
+    together, of (seed, e, step) and `device`.
+    """
+
+    def __init__(
+        self,
+        rows: list[Row],
+        spec: ImageSpec,
+        charset: Charset,
+        seed: int,
+        recipe: CaptchaRecipe | None = None,
+        fresh: float = 0.0,
+        renderer: str = "package",
+        color_jitter: float = 0.0,
+        device: torch.device | str = "cpu",
+    ):
+        self.rows, self.spec, self.charset, self.seed = rows, spec, charset, seed
+        self.recipe, self.fresh, self.color_jitter = recipe, fresh, color_jitter
+        self.renderer, self.device = renderer, torch.device(device)
+        self._package: CaptchaRenderer | None = None
+        self._fast: FreshPictures | None = None
+
+    def __getitem__(self, step: Step) -> Batch:
+        items, num_fast = [], 0
+        for index in step.pictures:
+            rng = random.Random(f"{self.seed}/{step.epoch}/{index}")
+            if self.recipe is None or rng.random() >= self.fresh:
+                items.append(self._read(self.rows[index], rng))
+            elif self.renderer == "fast":
+                num_fast += 1
+            else:
+                items.append(self._draw(self.recipe, step.epoch, index))
+        if not num_fast:
+            return collate(items, self.charset)
+        if self._fast is None:  # made here, because it does not travel to a worker
+            assert self.recipe is not None
+            self._fast = FreshPictures(self.recipe, self.spec, self.charset, self.device)
+        drawn = self._fast.draw(num_fast, self.seed, "fresh", step.epoch, step.index)
+        return join(collate(items, self.charset), drawn) if items else drawn
+
+    def _read(self, row: Row, rng: random.Random) -> tuple[np.ndarray, str]:
+        try:
+            picture = open_picture(row.path, self.spec.channels)
+        except PictureError as error:
+            raise UserError(f"{row.where}: {row.path.name}: {error}") from None
+        if self.color_jitter:
+            picture = jitter(picture, self.color_jitter, rng)
+        return prepare(picture, self.spec), row.label
+
+    def _draw(self, recipe: CaptchaRecipe, epoch: int, index: int) -> tuple[np.ndarray, str]:
+        if self._package is None:
+            self._package = CaptchaRenderer(recipe)
+        picture, label = self._package.draw(self.seed, "fresh", epoch, index)
+        return prepare(picture, self.spec), label
+
+
+def jitter(picture: Image.Image, strength: float, rng: random.Random) -> Image.Image:
+    """Brightness, contrast and colour, each times a factor in 1 - strength .. 1 + strength."""
+    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        picture = enhance(picture).enhance(rng.uniform(1 - strength, 1 + strength))
+    return picture
+
+
+def as_input(images: Tensor, spec: ImageSpec) -> Tensor:
+    """Pictures (N, Ch, H, W), 0..255, as `prepare` makes them one by one: what a network takes."""
+    if spec.direction == "vertical":
+        images = images.rot90(1, (2, 3))
+    size = (spec.height, prepared_width(images.shape[3], images.shape[2], spec))
+    if images.shape[2:] != size:
+        images = F.interpolate(images, size, mode="bilinear", antialias=True)
+        images = images.round().clamp_(0, 255)
+    mean, std = (images.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+    return images * (1 / (255 * std)) - mean / std
+
+
+def collate(items: list[tuple[np.ndarray, str]], charset: Charset) -> Batch:
+    """Prepared pictures with their labels -> Batch."""
+    images, widths = stack([picture for picture, _ in items])
+    encoded = [charset.encode(label) for _, label in items]
+    targets = torch.zeros(len(items), max(map(len, encoded)), dtype=torch.long)
+    for row, ids in zip(targets, encoded, strict=True):
+        row[: len(ids)] = torch.tensor(ids)
+    full = bool((widths == images.shape[3]).all())
+    return Batch(
+        torch.from_numpy(images),
+        None if full else torch.from_numpy(widths),
+        targets,
+        torch.tensor([len(ids) for ids in encoded]),
+    )
+
+
+def join(one: Batch, other: Batch) -> Batch:
+    """Two batches as one; pictures and targets padded on the right with zeros."""
+    width = max(one.images.shape[3], other.images.shape[3])
+    longest = max(one.targets.shape[1], other.targets.shape[1])
+    both = (one, other)
+    images = [F.pad(batch.images, (0, width - batch.images.shape[3])) for batch in both]
+    widths = [
+        torch.full_like(batch.target_lengths, batch.images.shape[3])
+        if batch.widths is None
+        else batch.widths
+        for batch in both
+    ]
+    targets = [F.pad(batch.targets, (0, longest - batch.targets.shape[1])) for batch in both]
+    full = all(bool((each == width).all()) for each in widths)
+    return Batch(
+        torch.cat(images),
+        None if full else torch.cat(widths),
+        torch.cat(targets),
+        torch.cat([one.target_lengths, other.target_lengths]),
+    )
