@@ -1,10 +1,10 @@
 """Training rate, parameters and ONNX latency of every backbone, side by side in one run.
 
   python -m benchmarks.backbones
-  python -m benchmarks.backbones --onnx     also latency (pip install onnx onnxruntime)
+  python -m benchmarks.backbones --onnx     also latency (pip install -r requirements-export.txt)
 
-Rates are taken in turn, round after round, so that a noisy machine is noisy for all; the median
-of the rounds is printed, and the ratio to `basic` of the same round.
+Rates are taken in turn, round after round; the median of the rounds is printed, and the ratio to
+`basic` of the same round.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from benchmarks.machine import machine_line
+from benchmarks.export_onnx import export, need_onnx, open_session
+from benchmarks.report import Report, in_turn, median_ms, ratio
 from models.config import ModelConfig
 from models.registry import BACKBONES, build_model
 from utils.device import DEVICES
-from utils.errors import UserError, run_script
+from utils.errors import run_script
 from utils.options import option, parse
 
 NUM_CLASSES, HEIGHT, WIDTH = 63, 60, 160
@@ -35,6 +37,7 @@ class Options:
     amp: bool = option(True, "half precision where the hardware has it")
     device: str = option("cpu", "where to train", DEVICES)
     onnx: bool = option(False, "also export and time with onnxruntime, fp32, one thread")
+    output: str | None = option(None, "Markdown file to write the tables to")
     config: str | None = option(None, "TOML recipe that presets flags")
 
 
@@ -83,62 +86,49 @@ class Trainee:
         return steps * len(self.images) / (time.perf_counter() - started)
 
 
-def training_table(options: Options) -> None:
+def training_table(options: Options, report: Report) -> None:
     trainees = {name: Trainee(name, options) for name in BACKBONES}
     for trainee in trainees.values():
         trainee.rate(1)
-    rounds = [
-        {name: trainee.rate(options.steps) for name, trainee in trainees.items()}
-        for _ in range(options.rounds)
-    ]
-    print(f"batch {options.batch_size}, {options.num_threads} threads, n = {options.rounds} rounds")
-    print("| backbone | parameters | pictures/s (median) | times basic (median, min to max) |")
-    print("|---|---|---|---|")
+    rates = in_turn(
+        {name: partial(trainee.rate, options.steps) for name, trainee in trainees.items()},
+        options.rounds,
+    )
+    rows = []
     for name, trainee in trainees.items():
         count = sum(parameter.numel() for parameter in trainee.model.parameters())
-        rate = statistics.median(each[name] for each in rounds)
-        ratios = [each[name] / each["basic"] for each in rounds]
-        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"| {name} | {count:,} | {rate:.0f} | {spread} |")
+        rate = f"{statistics.median(rates[name]):.0f}"
+        rows.append([name, f"{count:,}", rate, ratio(rates[name], rates["basic"])])
+    report.print(
+        f"\nbatch {options.batch_size}, {options.num_threads} threads, n = {options.rounds} rounds"
+    )
+    report.table(
+        ["backbone", "parameters", "pictures/s (median)", "times basic (median, min to max)"], rows
+    )
 
 
 def onnx_latency(name: str, batch_size: int, folder: Path) -> float:
     """Median milliseconds a picture of the exported network, fp32, one thread."""
-    try:
-        import onnx  # noqa: F401 - the exporter wants it
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(f"--onnx: {error.name} is missing; pip install onnx onnxruntime") from None
-    import numpy as np
     import torch
 
-    config = config_of(name)
-    model = build_model(config).eval()
     path = folder / f"{name}.onnx"
-    images = torch.randn(batch_size, config.img_channels, HEIGHT, WIDTH)
-    torch.onnx.export(model, (images,), str(path), input_names=["images"], dynamo=False)
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    feed = {"images": np.asarray(images)}
-    times = []
-    for _ in range(6 + 60 // batch_size):
-        started = time.perf_counter()
-        session.run(None, feed)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[3:]) / batch_size * 1000
+    config = config_of(name)
+    export(build_model(config), HEIGHT, WIDTH, path, batch_size)
+    session = open_session(path)
+    feed = {"images": torch.randn(batch_size, config.img_channels, HEIGHT, WIDTH).numpy()}
+    return median_ms(lambda: session.run(None, feed), 3 + 60 // batch_size) / batch_size
 
 
-def onnx_table(options: Options) -> None:
-    print(f"\nONNX, fp32, one thread, median of {options.rounds} sessions")
-    print("| backbone | ms, one picture | ms a picture, batch of 64 |")
-    print("|---|---|---|")
+def onnx_table(options: Options, report: Report) -> None:
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name in BACKBONES:
             rounds = range(options.rounds)
             one = statistics.median(onnx_latency(name, 1, Path(folder)) for _ in rounds)
             many = statistics.median(onnx_latency(name, 64, Path(folder)) for _ in rounds)
-            print(f"| {name} | {one:.2f} | {many:.2f} |")
+            rows.append([name, f"{one:.2f}", f"{many:.2f}"])
+    report.print(f"\nONNX, fp32, one thread, median of {options.rounds} sessions")
+    report.table(["backbone", "ms, one picture", "ms a picture, batch of 64"], rows)
 
 
 def main(argv=None) -> int:
@@ -146,10 +136,13 @@ def main(argv=None) -> int:
 
     options = parse(Options, argv, (__doc__ or "").strip()).options
     set_threads(options.num_threads)
-    print(machine_line())
-    training_table(options)
     if options.onnx:
-        onnx_table(options)
+        need_onnx()
+    report = Report("backbones", argv, options.output, ["onnxruntime"] if options.onnx else [])
+    training_table(options, report)
+    if options.onnx:
+        onnx_table(options, report)
+    report.save()
     return 0
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 from utils.device import usable_cores
 
 
-def machine_line() -> str:
-    """Processor, cores in use, versions, date."""
+def machine_line(*packages: str) -> str:
+    """Processor, cores in use, versions (torch's, and those of more packages), date."""
     import torch
 
     info = Path("/proc/cpuinfo")
@@ -21,7 +22,8 @@ def machine_line() -> str:
     ]
     processor = names[0] if names else platform.processor() or platform.machine()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    more = "".join(f", {package} {version(package)}" for package in packages)
     return (
         f"{processor}, {usable_cores()} cores{gpu}; Python {platform.python_version()}, "
-        f"torch {torch.__version__}; {date.today()}"
+        f"torch {torch.__version__}{more}; {date.today()}"
     )

@@ -1,0 +1,249 @@
+"""Every benchmark runs, tells where it was taken, and prints figures that are right."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import (
+    backbones,
+    export_onnx,
+    generation,
+    inference,
+    input_pipeline,
+    loading,
+    peers,
+    report,
+)
+from benchmarks.pictures import draw_folder, recipe_of
+from utils.errors import UserError
+from utils.recognizer import Recognizer
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "__init__")
+
+
+def tables(text: str) -> list[dict[str, list[str]]]:
+    """Each Markdown table: first cell -> the other cells, the header among them."""
+    found = []
+    for block in text.split("\n\n"):
+        lines = [line.strip("|").split("|") for line in block.splitlines() if line.startswith("|")]
+        cells = [[cell.strip() for cell in line] for line in lines]
+        if cells:
+            assert {len(row) for row in cells} == {len(cells[0])}
+            found.append({row[0]: row[1:] for row in cells})
+    return found
+
+
+def run(main, name: str, capsys, *flags: str) -> list[dict[str, list[str]]]:
+    assert main(list(flags)) == 0
+    text = capsys.readouterr().out
+    first, _, rest = text.partition("\n")
+    assert re.search(r"\d+ cores.*; Python 3\.\d+.*, torch \d.*; \d{4}-\d\d-\d\d$", first)
+    assert rest.startswith(f"\n```text\npython -m benchmarks.{name} ")
+    assert re.search(r"\bn = \d", rest)
+    return tables(text)
+
+
+def test_importing_a_benchmark_needs_no_torch():
+    code = (
+        "import importlib, sys\nfor n in sys.argv[1:]: importlib.import_module('benchmarks.' + n)"
+    )
+    code += "\nprint(sorted({'torch', 'onnx', 'onnxruntime', 'captcha'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *NAMES], cwd=ROOT, capture_output=True, encoding="utf-8"
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_measures_take_turns_and_ratios_are_those_of_a_round():
+    order = []
+    measures = {name: lambda name=name: order.append(name) or float(len(order)) for name in "ab"}
+    found = report.in_turn(measures, 3)
+    assert order == ["a", "b"] * 3
+    assert found == {"a": [1.0, 3.0, 5.0], "b": [2.0, 4.0, 6.0]}
+    assert report.ratio(found["b"], found["a"]) == "1.33 (1.20 to 2.00)"
+
+
+def test_warm_up_does_not_count(monkeypatch):
+    clock = iter([0.0, 9.0, 9.0, 10.0, 10.0, 13.0, 13.0, 15.0])  # 9 s, then 1, 3 and 2
+    monkeypatch.setattr(report.time, "perf_counter", lambda: next(clock))
+    assert report.median_ms(lambda: None, 3, warm_up=1) == 2000
+
+
+def test_output_is_what_was_printed(tmp_path, capsys):
+    path = tmp_path / "a table.md"
+    flags = ["--rounds", "1", "--seconds", "0.001", "--block", "2", "--output", str(path)]
+    assert generation.main(flags) == 0
+    assert path.read_text(encoding="utf-8") == capsys.readouterr().out
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path):
+    with pytest.raises(UserError, match="it is a folder"):
+        report.Report("generation", [], str(tmp_path))
+
+
+def test_generation(capsys):
+    (table,) = run(
+        generation.main, "generation", capsys, "--rounds", "2", "--seconds", "0.01", "--block", "4"
+    )
+    package, *ours = list(table.values())[2:]
+    assert package[1] == "1.00 (1.00 to 1.00)"
+    assert len(ours) == 3
+    assert all(int(row[0].replace(",", "")) > 0 for row in [package, *ours])
+
+
+def test_generation_refuses_lengths_that_contradict_each_other():
+    with pytest.raises(UserError, match="--max_length 8: expected 9 "):
+        generation.main(["--min_length", "9"])
+
+
+def test_loading(tiny_checkpoint, capsys):
+    (table,) = run(
+        loading.main, "loading", capsys,
+        "--model_path", str(tiny_checkpoint), "--processes", "1", "--loads", "3",
+    )  # fmt: skip
+    assert list(table)[2:] == [".pth", ".safetensors"]
+    for size, first, _, process, later, _ in list(table.values())[2:]:
+        assert float(size) > 0
+        assert float(later) > 0
+        assert float(process) > float(first) / 1000
+
+
+def test_backbones_with_onnx(monkeypatch, capsys):
+    monkeypatch.setattr(backbones, "BACKBONES", {"basic": backbones.BACKBONES["basic"]})
+    monkeypatch.setattr(backbones, "HEIGHT", 32)
+    monkeypatch.setattr(backbones, "WIDTH", 32)
+    monkeypatch.setattr(backbones, "median_ms", lambda work, count: work() and 64.0)
+    found = run(
+        backbones.main, "backbones", capsys,
+        "--rounds", "1", "--steps", "1", "--batch_size", "1", "--onnx",
+    )  # fmt: skip
+    assert found[0]["basic"][2] == "1.00 (1.00 to 1.00)"
+    assert found[1]["basic"] == ["64.00", "1.00"]
+
+
+def test_inference(tiny_checkpoint, capsys):
+    latency, folder = run(
+        inference.main, "inference", capsys,
+        "--model_path", str(tiny_checkpoint), "--rounds", "1", "--calls", "2",
+        "--batch_size", "3", "--num_samples", "5",
+    )  # fmt: skip
+    assert latency["what"][2] == "ms a picture, 3 at once"
+    assert len(latency) == 6
+    assert list(folder)[2:] == ["PyTorch", "ONNX"]
+
+
+def test_onnx_reads_as_pytorch_does(tiny_checkpoint, tmp_path):
+    reader = Recognizer.load(tiny_checkpoint, "cpu")
+    path = tmp_path / "model.onnx"
+    assert export_onnx.export_checked(reader, path) <= export_onnx.TOLERANCE
+    onnx_reader = export_onnx.OnnxRecognizer(reader, export_onnx.open_session(path))
+    paths = [p for p, _ in draw_folder(tmp_path, recipe_of("digits", 2, 2), 5, 0)]
+    for one, other in zip(reader.read(paths), onnx_reader.read(paths, 2), strict=True):
+        assert one.text == other.text
+        assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
+
+
+def test_export_of_a_fixed_batch(tiny_checkpoint, tmp_path, capsys):
+    path = tmp_path / "new folder" / "model.onnx"
+    flags = ["--model_path", str(tiny_checkpoint), "--output", str(path), "--batch_size", "2"]
+    assert export_onnx.main(flags) == 0
+    assert "batch 2" in capsys.readouterr().out
+    session = export_onnx.open_session(path)
+    assert session.get_inputs()[0].shape == [2, 1, 32, 80]
+
+
+def test_an_export_that_differs_is_not_written(tiny_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_onnx, "TOLERANCE", 0.0)
+    monkeypatch.setattr(export_onnx, "difference", lambda *_: 1e-9)
+    path = tmp_path / "model.onnx"
+    with pytest.raises(UserError, match="nothing was written"):
+        export_onnx.export_checked(Recognizer.load(tiny_checkpoint, "cpu"), path)
+    assert not path.exists()
+
+
+def test_the_difference_sees_logits_shapes_and_lengths(tiny_checkpoint):
+    model = Recognizer.load(tiny_checkpoint, "cpu").model
+    images = np.zeros((1, 1, 32, 80), np.float32)
+
+    def session(shift: float, length: int) -> SimpleNamespace:
+        logits = model(torch.from_numpy(images))[0].detach().numpy() + np.float32(shift)
+        return SimpleNamespace(run=lambda *_: (logits, np.array([length])))
+
+    assert export_onnx.difference(model, session(0, 20), images) == 0
+    assert export_onnx.difference(model, session(0.5, 20), images) == pytest.approx(0.5)
+    assert export_onnx.difference(model, session(0, 19), images) == float("inf")
+
+
+@pytest.fixture
+def fake_ddddocr(monkeypatch, tmp_path):
+    """A module of that name that reads every picture right, in lower case, but for the digit 7."""
+    labels = {}
+    for preset, shortest, longest in (("alnum62", 4, 8), ("digits", 4, 4)):
+        recipe = recipe_of(preset, shortest, longest)
+        for path, label in draw_folder(tmp_path / preset, recipe, 6, 3):
+            labels[path.read_bytes()] = label
+
+    class DdddOcr:
+        def __init__(self, show_ad: bool, beta: bool):
+            self.beta = beta
+
+        def set_ranges(self, characters: str) -> None:
+            assert characters in (recipe_of("alnum62", 1, 1).characters, "0123456789")
+
+        def classification(self, data: bytes) -> str:
+            if self.beta:
+                raise ValueError("a | b")
+            return " " + labels[data].lower()
+
+    model = tmp_path / "common_old.onnx"
+    model.write_bytes(bytes(2_500_000))
+    fake = SimpleNamespace(DdddOcr=DdddOcr, __file__=str(tmp_path / "__init__.py"))
+    monkeypatch.setitem(sys.modules, "ddddocr", fake)
+    return labels
+
+
+def test_input_pipeline(capsys):
+    (table,) = run(
+        input_pipeline.main, "input_pipeline", capsys,
+        "--rounds", "1", "--steps", "2", "--batch_size", "3", "--num_samples", "4",
+        "--num_workers", "0",
+    )  # fmt: skip
+    assert list(table)[2:] == ["PNG files", "fresh, package", "fresh, fast"]
+    for workers, ms, rate, _ in list(table.values())[2:]:
+        assert workers == "0"
+        assert float(rate.replace(",", "")) == pytest.approx(3000 / float(ms), rel=0.1)
+
+
+def test_the_input_pipeline_draws_what_it_says(tmp_path):
+    options = input_pipeline.Options(steps=1, batch_size=2, num_samples=3)
+    found = input_pipeline.sources(tmp_path, options)
+    assert [pictures.fresh for pictures in found.values()] == [0.0, 1.0, 1.0]
+    assert [pictures.renderer for pictures in found.values()][1:] == ["package", "fast"]
+    assert len(found["PNG files"].rows) == 4  # two whole batches, of three files
+
+
+def test_peers(tiny_checkpoint, fake_ddddocr, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "captix", None)  # as if it were not installed
+    letters, digits = run(
+        peers.main, "peers", capsys, "--model_path", str(tiny_checkpoint), "--n", "6",
+        "--timed", "2", "--seed", "3", "--only", "ddddocr", "**this", "captix",
+    )  # fmt: skip
+    lower = sum(label == label.lower() for label in fake_ddddocr.values() if not label.isdigit())
+    version, size, exact, ignoring_case, characters, *times = letters["ddddocr, set_ranges"]
+    assert (size, exact, ignoring_case) == ("2.5", f"{lower / 6:.1%}", "100.0%")
+    assert 0 < float(characters.rstrip("%")) < 100
+    assert all(float(ms) >= 0 for ms in times)
+    assert digits["ddddocr"][2:5] == ["100.0%"] * 3
+    assert "failed on 6, such as ValueError: a / b" in digits["ddddocr, beta"][0]
+    assert digits["ddddocr, beta"][2] == "0.0%"
+    assert {"**this project**, PyTorch", "**this project**, ONNX"} <= set(digits)
+    assert digits["captix"][0] == "not installed: `pip install captix`"
