@@ -28,7 +28,7 @@ from benchmarks.pictures import draw_folder, recipe_of
 from benchmarks.readers import PEERS, Peer, Read, own_readers
 from benchmarks.report import Report
 from utils.device import set_threads
-from utils.errors import run_script
+from utils.errors import UserError, run_script
 from utils.metrics import score_texts
 from utils.options import option, parse
 from utils.recognizer import Recognizer
@@ -81,8 +81,9 @@ class Reading:
 
 
 def one_line(error: Exception) -> str:
-    sentence = (str(error).splitlines() or [""])[0].replace("|", "/")
-    return f"{type(error).__name__}: {sentence[:150]}"
+    """What a cell of the table says of an error."""
+    sentence = (str(error).splitlines() or [""])[0].replace("|", "/")[:150]
+    return sentence if isinstance(error, UserError) else f"{type(error).__name__}: {sentence}"
 
 
 def read_in_turn(readers: Mapping[str, Read], pictures: Pictures) -> dict[str, Reading]:

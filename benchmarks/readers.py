@@ -18,6 +18,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from utils.errors import UserError
+
 Read = Callable[[Path], str]
 
 
@@ -125,7 +127,13 @@ def start_captix(module: Any, characters: str, threads: int | None) -> Read:
     """Its weights are not in the package: the first start downloads them."""
     import torch
 
-    model = module.from_pretrained()
+    try:
+        model = module.from_pretrained()
+    except Exception as error:  # what its download raises
+        raise UserError(
+            "weights are not in the package, and could not be downloaded from the Hugging Face Hub "
+            f"({type(error).__name__})"
+        ) from error
     count = threads or torch.get_num_threads()
 
     def read(path: Path) -> str:

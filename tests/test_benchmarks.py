@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from benchmark_tables import run
 
 from benchmarks import (
     backbones,
@@ -19,37 +19,15 @@ from benchmarks import (
     inference,
     input_pipeline,
     loading,
-    peers,
     report,
 )
 from benchmarks.pictures import draw_folder, recipe_of
+from models.config import ModelConfig
 from utils.errors import UserError
 from utils.recognizer import Recognizer
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "__init__")
-
-
-def tables(text: str) -> list[dict[str, list[str]]]:
-    """Each Markdown table: first cell -> the other cells, the header among them."""
-    found = []
-    for block in text.split("\n\n"):
-        lines = [line.strip("|").split("|") for line in block.splitlines() if line.startswith("|")]
-        cells = [[cell.strip() for cell in line] for line in lines]
-        if cells:
-            assert {len(row) for row in cells} == {len(cells[0])}
-            found.append({row[0]: row[1:] for row in cells})
-    return found
-
-
-def run(main, name: str, capsys, *flags: str) -> list[dict[str, list[str]]]:
-    assert main(list(flags)) == 0
-    text = capsys.readouterr().out
-    first, _, rest = text.partition("\n")
-    assert re.search(r"\d+ cores.*; Python 3\.\d+.*, torch \d.*; \d{4}-\d\d-\d\d$", first)
-    assert rest.startswith(f"\n```text\npython -m benchmarks.{name} ")
-    assert re.search(r"\bn = \d", rest)
-    return tables(text)
 
 
 def test_importing_a_benchmark_needs_no_torch():
@@ -105,7 +83,16 @@ def test_generation_refuses_lengths_that_contradict_each_other():
         generation.main(["--min_length", "9"])
 
 
-def test_loading(tiny_checkpoint, capsys):
+def test_loading(tiny_checkpoint, monkeypatch, capsys):
+    in_a_process = loading.fresh_load  # takes seconds: one of the two is enough
+
+    def load(path: Path, whole: list[float]) -> float:
+        if path.suffix == ".safetensors":
+            return in_a_process(path, whole)
+        whole.append(2.0)
+        return 0.5
+
+    monkeypatch.setattr(loading, "fresh_load", load)
     (table,) = run(
         loading.main, "loading", capsys,
         "--model_path", str(tiny_checkpoint), "--processes", "1", "--loads", "3",
@@ -119,8 +106,9 @@ def test_loading(tiny_checkpoint, capsys):
 
 def test_backbones_with_onnx(monkeypatch, capsys):
     monkeypatch.setattr(backbones, "BACKBONES", {"basic": backbones.BACKBONES["basic"]})
+    small = ModelConfig("light", 63, img_height=32, hidden_size=16, num_layers=1)
+    monkeypatch.setattr(backbones, "config_of", lambda name: small)
     monkeypatch.setattr(backbones, "HEIGHT", 32)
-    monkeypatch.setattr(backbones, "WIDTH", 32)
     monkeypatch.setattr(backbones, "median_ms", lambda work, count: work() and 64.0)
     found = run(
         backbones.main, "backbones", capsys,
@@ -183,34 +171,6 @@ def test_the_difference_sees_logits_shapes_and_lengths(tiny_checkpoint):
     assert export_onnx.difference(model, session(0, 19), images) == float("inf")
 
 
-@pytest.fixture
-def fake_ddddocr(monkeypatch, tmp_path):
-    """A module of that name that reads every picture right, in lower case, but for the digit 7."""
-    labels = {}
-    for preset, shortest, longest in (("alnum62", 4, 8), ("digits", 4, 4)):
-        recipe = recipe_of(preset, shortest, longest)
-        for path, label in draw_folder(tmp_path / preset, recipe, 6, 3):
-            labels[path.read_bytes()] = label
-
-    class DdddOcr:
-        def __init__(self, show_ad: bool, beta: bool):
-            self.beta = beta
-
-        def set_ranges(self, characters: str) -> None:
-            assert characters in (recipe_of("alnum62", 1, 1).characters, "0123456789")
-
-        def classification(self, data: bytes) -> str:
-            if self.beta:
-                raise ValueError("a | b")
-            return " " + labels[data].lower()
-
-    model = tmp_path / "common_old.onnx"
-    model.write_bytes(bytes(2_500_000))
-    fake = SimpleNamespace(DdddOcr=DdddOcr, __file__=str(tmp_path / "__init__.py"))
-    monkeypatch.setitem(sys.modules, "ddddocr", fake)
-    return labels
-
-
 def test_input_pipeline(capsys):
     (table,) = run(
         input_pipeline.main, "input_pipeline", capsys,
@@ -229,21 +189,3 @@ def test_the_input_pipeline_draws_what_it_says(tmp_path):
     assert [pictures.fresh for pictures in found.values()] == [0.0, 1.0, 1.0]
     assert [pictures.renderer for pictures in found.values()][1:] == ["package", "fast"]
     assert len(found["PNG files"].rows) == 4  # two whole batches, of three files
-
-
-def test_peers(tiny_checkpoint, fake_ddddocr, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "captix", None)  # as if it were not installed
-    letters, digits = run(
-        peers.main, "peers", capsys, "--model_path", str(tiny_checkpoint), "--n", "6",
-        "--timed", "2", "--seed", "3", "--only", "ddddocr", "**this", "captix",
-    )  # fmt: skip
-    lower = sum(label == label.lower() for label in fake_ddddocr.values() if not label.isdigit())
-    version, size, exact, ignoring_case, characters, *times = letters["ddddocr, set_ranges"]
-    assert (size, exact, ignoring_case) == ("2.5", f"{lower / 6:.1%}", "100.0%")
-    assert 0 < float(characters.rstrip("%")) < 100
-    assert all(float(ms) >= 0 for ms in times)
-    assert digits["ddddocr"][2:5] == ["100.0%"] * 3
-    assert "failed on 6, such as ValueError: a / b" in digits["ddddocr, beta"][0]
-    assert digits["ddddocr, beta"][2] == "0.0%"
-    assert {"**this project**, PyTorch", "**this project**, ONNX"} <= set(digits)
-    assert digits["captix"][0] == "not installed: `pip install captix`"
