@@ -28,10 +28,22 @@ def scribbles(dice: Dice, stamp: Tensor, width: int, height: int) -> Tensor:
 
 
 def _arc_points(arcs: Tensor, count: int) -> Tensor:
-    """(N, count, 2): pixels along the part of each ellipse from start to end, clockwise."""
+    """(N, count, 2): pixels along the part of each ellipse from start to end, clockwise.
+
+    Each point goes along the tangent to the middle of its column (of its row where the line is
+    steep), so that the line is one pixel thick, as Pillow's is.
+    """
     left, top, right, bottom, start, end = arcs[:, :, None].float().unbind(1)  # (N, 1) each
     along = torch.linspace(0, 1, count, device=arcs.device)
     angle = torch.deg2rad(start + (end - start) * along)
-    x = (left + right + (right - left) * angle.cos()) / 2
-    y = (top + bottom + (bottom - top) * angle.sin()) / 2
+    cos, sin = angle.cos(), angle.sin()
+    x = (left + right + (right - left) * cos) / 2
+    y = (top + bottom + (bottom - top) * sin) / 2
+    dx, dy = (left - right) * sin, (bottom - top) * cos
+    column, row, flat = x.round(), y.round(), dx.abs() >= dy.abs()
+    slope = torch.where(flat, dy / dx, dx / dy).nan_to_num()
+    x, y = (
+        torch.where(flat, column, x + (row - y) * slope),
+        torch.where(flat, y + (column - x) * slope, row),
+    )
     return torch.stack([x, y], dim=2).round().long()
