@@ -20,7 +20,7 @@ def dot_stamp() -> Tensor:
 def scribbles(dice: Dice, stamp: Tensor, width: int, height: int) -> Tensor:
     """(N, H, W), True where a dot or the arc is."""
     dots = (dice.dots[:, :, None] + stamp).flatten(1, 2)  # (N, NUM_DOTS, 1, 2) -> (N, P, 2)
-    x, y = torch.cat([dots, _arc_points(dice.arcs, 2 * (width + height))], dim=1).unbind(2)
+    x, y = torch.cat([dots, _arc_points(dice.arcs, 2 * max(width, height))], dim=1).unbind(2)
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     pixels = torch.where(inside, y * width + x, width * height)  # one more, for those outside
     drawn = torch.zeros(len(x), width * height + 1, dtype=torch.bool, device=x.device)
