@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.synth.captcha import CaptchaRecipe
 from utils.training import state
+from utils.training.data import FRESH_EPOCH, read_data
 from utils.training.setup import COMMON_DEFAULTS
 
 
@@ -55,12 +57,21 @@ def test_a_run_leaves_checkpoints_history_and_pictures(trained: Path) -> None:
     assert not any("aux" in name for name in weights(trained / "best.pth"))
 
 
-@pytest.mark.parametrize(("num_workers", "stop_at"), [("0", 2), ("1", 2), ("0", 3)])
+@pytest.mark.parametrize(
+    ("num_workers", "stop_at", "renderer"),
+    [("0", 2, "package"), ("1", 2, "fast"), ("0", 2, "fast"), ("0", 3, "fast")],
+)
 def test_a_stopped_run_goes_on_to_the_same_weights(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: str, stop_at: int
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    num_workers: str,
+    stop_at: int,
+    renderer: str,
 ) -> None:
     """`stop_at` 3 is the last step of the epoch, which is then brought to its end."""
     flags = ["--num_epochs", "3", "--fresh", "0.5", "--num_workers", num_workers]
+    flags += ["--renderer", renderer]
     flags += ["--num_layers", "2"]  # so that dropout draws at random
     assert run(tiny_data, tmp_path / "whole", *flags) == 0
     count_step = state.Progress.count_step
@@ -83,6 +94,40 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     history = [(tmp_path / name / "history.csv").read_text("utf-8") for name in ("whole", "broken")]
     without_seconds = [[line.rsplit(",", 1)[0] for line in text.split()] for text in history]
     assert without_seconds[0] == without_seconds[1]
+
+
+def test_a_run_from_before_there_was_a_choice_goes_on_with_the_package(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    flags = ["--num_epochs", "2", "--fresh", "1", "--renderer", "package"]
+    assert run(tiny_data, tmp_path / "run", *flags) == 0
+    last = tmp_path / "run" / "last.pth"
+    old = torch.load(last, weights_only=True)
+    del old["training"]["options"]["renderer"]
+    torch.save(old, last)
+    with pytest.raises(UserError, match="--renderer fast: the run in .* has package"):
+        train.main(["--resume", str(last), "--renderer", "fast"])
+
+
+def test_fresh_pictures_need_no_training_split(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(tiny_data / "train")
+    with pytest.raises(UserError, match="no split 'train'"):
+        run(tiny_data, tmp_path / "run", "--fresh", "0.9")
+    flags = ["--fresh", "1", "--epoch_size", "10", "--num_epochs", "2"]
+    assert run(tiny_data, tmp_path / "run", *flags) == 0
+    history = (tmp_path / "run" / "history.csv").read_text("utf-8").splitlines()
+    assert [line.split(",")[1] for line in history] == ["pictures", "10", "20"]
+    assert "epochs of 10 pictures, 100% of them drawn anew (fast)" in capsys.readouterr().out
+
+
+def test_an_epoch_is_the_training_split_unless_a_size_is_given(tiny_data: Path) -> None:
+    options = train.TrainOptions(data_root=str(tiny_data), fresh=1.0)
+    assert read_data(options).epoch_size == 12
+    assert read_data(dataclasses.replace(options, epoch_size=5)).epoch_size == 5
+    shutil.rmtree(tiny_data / "train")
+    assert read_data(options).epoch_size == FRESH_EPOCH
 
 
 def test_resume_names_every_flag_that_it_would_change(trained: Path) -> None:

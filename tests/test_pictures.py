@@ -1,0 +1,117 @@
+"""The pictures of a training step: prepared alike whoever draws them, and functions of the seed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from utils.dataset import BadRows, open_dataset
+from utils.picture import ImageSpec, prepare
+from utils.synth.captcha import CaptchaRecipe
+from utils.text.charset import preset_charset
+from utils.training.pictures import Batch, Step, TrainingPictures, as_input, collate, join
+
+RECIPE = CaptchaRecipe("0123456789", "digits", 2, 4, 80, 32)
+DIGITS = preset_charset("digits")
+SPEC = ImageSpec(32, 80)
+
+
+def pictures_of(data: Path | None, fresh: float, renderer: str, **more: object) -> TrainingPictures:
+    rows = open_dataset(data, BadRows(0)).split("train") if data else []
+    spec = more.pop("spec", SPEC)
+    return TrainingPictures(rows, spec, DIGITS, 0, RECIPE, fresh, renderer, **more)  # type: ignore[arg-type]
+
+
+def assert_same(one: Batch, other: Batch) -> None:
+    assert torch.equal(one.images, other.images)
+    assert torch.equal(one.target_lengths, other.target_lengths)
+    for ids, others, length in zip(one.targets, other.targets, one.target_lengths, strict=True):
+        assert torch.equal(ids[:length], others[:length])
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SPEC,
+        ImageSpec(32, 80, 3, (0.4, 0.5, 0.6), (0.1, 0.2, 0.3)),
+        ImageSpec(24, 50),
+        ImageSpec(48, 160),
+        ImageSpec(40, 100, direction="vertical"),
+        ImageSpec(24, 400, keep_ratio=True),
+    ],
+)
+def test_drawn_pictures_are_prepared_as_those_from_disk(spec: ImageSpec) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (3, 32, 80, spec.channels), dtype=np.uint8)
+    images = torch.from_numpy(values).permute(0, 3, 1, 2).float()
+    expected = np.stack([prepare(Image.fromarray(value.squeeze()), spec) for value in values])
+    found = as_input(images, spec).numpy()
+    assert found.shape == expected.shape
+    level = 1 / (255 * min(spec.std))
+    assert np.abs(found - expected).max() <= 1.01 * level  # a resized pixel may round either way
+    if images.shape[2:] == (spec.height, spec.width):
+        assert np.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("renderer", ["package", "fast"])
+@pytest.mark.parametrize("fresh", [0.0, 0.5, 1.0])
+def test_a_step_is_a_function_of_seed_epoch_and_place(
+    tiny_data: Path, renderer: str, fresh: float
+) -> None:
+    step = Step(1, 0, [3, 7, 1, 4, 8, 9])
+    first = pictures_of(tiny_data, fresh, renderer)
+    _ = first[Step(0, 1, [5, 2])]  # what was drawn before does not count
+    assert_same(first[step], pictures_of(tiny_data, fresh, renderer)[step])
+    other = first[replace(step, epoch=2)]
+    assert torch.equal(other.images, first[step].images) == (fresh == 0)
+    batch = first[step]
+    assert batch.images.shape == (6, 1, 32, 80)
+    assert batch.images.dtype == torch.float32
+    assert len(batch.targets) == len(batch.target_lengths) == 6
+
+
+def test_fast_pictures_differ_from_step_to_step() -> None:
+    pictures = pictures_of(None, 1.0, "fast")
+    one, other = pictures[Step(0, 0, [0, 1])], pictures[Step(0, 1, [0, 1])]
+    assert not torch.equal(one.images, other.images)
+
+
+def test_targets_of_drawn_pictures_are_classes_of_the_charset() -> None:
+    """The recipe's places and the charset's classes need not agree."""
+    charset = preset_charset("alnum62")
+    recipe = replace(RECIPE, characters="Zb7")
+    pictures = TrainingPictures([], SPEC, charset, 0, recipe, 1.0, "fast")
+    batch = pictures[Step(0, 0, list(range(40)))]
+    found = {
+        charset.decode(ids[:length].tolist())
+        for ids, length in zip(batch.targets, batch.target_lengths, strict=True)
+    }
+    assert set("".join(found)) == set("Zb7")
+    assert {len(text) for text in found} == {2, 3, 4}
+
+
+def test_half_fresh_reads_the_other_half_from_disk(tiny_data: Path) -> None:
+    pictures = pictures_of(tiny_data, 0.5, "fast")
+    step = Step(0, 0, list(range(12)))
+    read = pictures_of(tiny_data, 0.0, "fast")[step].images
+    mixed = pictures[step].images
+    known = [any(torch.equal(image, other) for other in read) for image in mixed]
+    assert 0 < sum(known) < 12
+    assert known == sorted(known, reverse=True)  # those from disk come first
+
+
+def test_joined_batches_are_padded_to_the_larger() -> None:
+    narrow, wide = np.ones((1, 8, 10), np.float32), np.ones((1, 8, 14), np.float32)
+    one, other = collate([(narrow, "1")], DIGITS), collate([(wide, "234")], DIGITS)
+    both = join(one, other)
+    assert both.images.shape == (2, 1, 8, 14)
+    assert both.widths is not None
+    assert both.widths.tolist() == [10, 14]
+    assert both.images[0, 0, 0].tolist() == [1.0] * 10 + [0.0] * 4
+    assert both.targets.tolist() == [[2, 0, 0], [3, 4, 5]]
+    assert both.target_lengths.tolist() == [1, 3]
+    assert join(other, other).widths is None
