@@ -111,6 +111,7 @@ class TrainOptions:
         None, "torch's CPU threads (default: the other cores, at most 8)", above=0
     )
     amp: bool = option(True, "half precision where the hardware has it")
+    compile: bool = option(False, "torch.compile the backbone; slower on a CPU, see docs")
     deterministic: bool = option(False, "only kernels that give the same bits every time")
     seed: int = option(0, "everything is drawn from it", least=0)
     device: str = option("auto", "where to train", DEVICES)
@@ -182,6 +183,8 @@ def train(run: Run) -> int:
     options, device, spec, charset = run.options, run.device, run.spec, run.charset
     model = run.model.to(device).to(memory_format=torch.channels_last)
     aux_head = run.aux_head.to(device)
+    if options.compile:
+        model.backbone.compile()  # in place: the weights keep their names
     groups = parameter_groups(model, options.lr, run.backbone_lr, options.weight_decay)
     groups += parameter_groups(aux_head, options.lr, options.lr, options.weight_decay)
     parameters = [parameter for group in groups for parameter in group["params"]]

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from utils.synth.glyphs import MARGIN, GlyphAtlas
 from utils.synth.resize import ResizeTable
 
-GROUP = 64
+GROUPS = {"cpu": 64, "cuda": 8192}
 """Letters that are worked on together; a compromise of padding and of calls."""
 
 
@@ -46,8 +46,9 @@ class LetterWarp:
         quads, resized = _quadrilateral(self._atlas.boxes[glyph], warp, top)
         turns = _turn(self._atlas.inks[glyph], turn)
         patches = torch.empty(len(glyph), *shape, device=glyph.device)
+        size = GROUPS.get(glyph.device.type, GROUPS["cuda"])
         # Letters of like size together: each group is padded to its largest.
-        for group in turns.turned[:, 1].argsort().split(GROUP):
+        for group in turns.turned[:, 1].argsort().split(size):
             here = turns.of(group)
             letters = _draw_turned(self._atlas, glyph[group], here)
             letters = letters.mul_(opacity[group, None, None]).round_()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections import deque
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -65,7 +68,11 @@ def training_batches(
     num_workers: int,
     pin_memory: bool = False,
 ) -> Generator[Batch]:
-    """Batches in order, prepared by a background pool of workers (0: in this process)."""
+    """Batches in order, prepared in the background: by a pool of workers (0: in this process), or
+    on the GPU that draws them."""
+    if pictures.device.type == "cuda":
+        yield from _drawn_ahead(pictures, order)
+        return
     loader: DataLoader = DataLoader(
         pictures,  # type: ignore[arg-type]
         sampler=order,  # type: ignore[arg-type]
@@ -81,6 +88,31 @@ def training_batches(
     except UserError as error:  # from a worker, wrapped in its traceback
         sentence = str(error).strip().splitlines()[-1]
         raise UserError(sentence.removeprefix("utils.errors.UserError: ")) from None
+
+
+def _drawn_ahead(pictures: TrainingPictures, order: EpochBatches) -> Generator[Batch]:
+    """Batches drawn a step ahead by a thread and a stream of their own.
+
+    Drawing looks at sizes on the host; on the training's own stream, each look would wait for the
+    step before it.
+    """
+    stream = torch.cuda.Stream(pictures.device)
+
+    def draw(step: Step) -> Batch:
+        with torch.cuda.device(pictures.device), torch.cuda.stream(stream):
+            batch = pictures[step]
+            stream.synchronize()
+            return batch
+
+    steps = iter(order)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        ahead = deque(pool.submit(draw, step) for step in islice(steps, 2))
+        while ahead:
+            batch = ahead.popleft().result()
+            ahead.extend(pool.submit(draw, step) for step in islice(steps, 1))
+            for tensor in (batch.images, batch.targets, batch.target_lengths):
+                tensor.record_stream(torch.cuda.current_stream(pictures.device))
+            yield batch
 
 
 @contextmanager
