@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from utils.files import write_text
 from utils.synth.captcha import CaptchaRecipe
 from utils.synth.drawing import draw_all, file_name, split_chunks
 from utils.text.charset import preset_charset
@@ -21,3 +23,14 @@ def draw_folder(
     chunks = split_chunks(folder, recipe, {"test": count}, seed)
     texts = [text for drawn in draw_all(recipe, chunks, 1) for text in drawn.texts]
     return [(folder / "test" / file_name(index), text) for index, text in enumerate(texts)]
+
+
+def draw_set(root: Path, sizes: dict[str, int]) -> None:
+    """A data root of captchas with 4 to 8 of 62 characters, a folder of files a split."""
+    recipe = recipe_of("alnum62", 4, 8)
+    for seed, (name, count) in enumerate(sizes.items()):
+        files = draw_folder(root / "drawn" / name, recipe, count, seed)
+        files[0][0].parent.rename(root / name)
+        rows = "".join(f"{path.name}\t{label}\n" for path, label in files)
+        write_text(root / name / "labels.txt", rows)
+    write_text(root / "dataset.json", json.dumps({"recipe": recipe.to_json()}))

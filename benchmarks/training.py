@@ -1,0 +1,182 @@
+"""Training speed of train.py itself, flag by flag, beside what the machine could do at most.
+
+  python -m benchmarks.training          what the default is made of, on a CPU
+  python -m benchmarks.training --ways plain default compile --backbone basic --batch_size 256
+
+Every way is one run of train.py on pictures drawn for it; its first epoch (start of workers,
+compilation) does not count. Rounds go through all ways in turn. The floor: the network's
+multiplications, against those of a plain matrix product on the same device and number type.
+The workers' share is theirs of all CPU-seconds of the run, with all that comes before and after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from benchmarks.pictures import draw_set
+from benchmarks.report import Report, in_turn, median_ms, ratio
+from models.registry import BACKBONES
+from utils.device import DEVICES
+from utils.errors import UserError, run_script
+from utils.options import option, parse
+
+WAYS = {
+    "default": ("fresh captchas drawn by torch", ["--fresh", "1"]),
+    "package": ("fresh captchas drawn by the package", ["--fresh", "1", "--renderer", "package"]),
+    "files": ("PNG files", ["--fresh", "0"]),
+    "fp32": ("no half precision", ["--fresh", "1", "--no-amp"]),
+    "adamw": ("AdamW instead of Muon", ["--fresh", "1", "--optimizer", "adamw"]),
+    "compile": ("torch.compile", ["--fresh", "1", "--compile"]),
+    "plain": ("PNG files, 8 workers, no half precision",
+              ["--fresh", "0", "--no-amp", "--num_workers", "8", "--optimizer", "adamw"]),
+}  # fmt: skip
+CPU_WAYS = ("default", "package", "files", "fp32", "adamw")
+
+
+@dataclass(frozen=True)
+class Options:
+    ways: tuple[str, ...] = option(CPU_WAYS, f"what to time, of {', '.join(WAYS)}")
+    backbone: str = option("light", "network", tuple(BACKBONES))
+    epoch_size: int = option(
+        3200, "pictures an epoch; two are trained, the second is timed", least=1
+    )
+    batch_size: int = option(32, "pictures a step", above=0)
+    rounds: int = option(3, "rounds, each of which times every way", above=0)
+    num_workers: int | None = option(None, "train.py's, for all ways but plain", least=0)
+    num_threads: int | None = option(None, "train.py's", above=0)
+    device: str = option("auto", "where to train", DEVICES)
+    output: str | None = option(None, "Markdown file to write the table to")
+    config: str | None = option(None, "TOML recipe that presets flags")
+
+    def problems(self) -> list[str]:
+        return [
+            f"--ways {way}: not one of {', '.join(WAYS)}" for way in self.ways if way not in WAYS
+        ]
+
+
+def rate(root: Path, way: str, options: Options, shares: dict[str, list[float]]) -> float:
+    """Pictures a second of train.py's second epoch; the workers' share of the work to `shares`."""
+    import train
+
+    flags = [*WAYS[way][1], "--data_root", str(root), "--save_dir", str(root / "run")]
+    flags += ["--backbone", options.backbone, "--no-pretrained", "--num_epochs", "2"]
+    flags += ["--batch_size", str(options.batch_size), "--device", options.device]
+    if "--fresh 1" in " ".join(flags):
+        flags += ["--epoch_size", str(options.epoch_size)]
+    for name in ("num_workers", "num_threads"):
+        if getattr(options, name) is not None and f"--{name}" not in flags:
+            flags += [f"--{name}", str(getattr(options, name))]
+    before = os.times()
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        if train.main(flags):
+            raise UserError(f"train.py failed:\n{said.getvalue()}")
+    now = os.times()
+    ours = now.user + now.system - before.user - before.system
+    theirs = now.children_user + now.children_system
+    theirs -= before.children_user + before.children_system
+    shares.setdefault(way, []).append(theirs / (ours + theirs))
+    with (root / "run" / "history.csv").open(encoding="utf-8") as file:
+        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    return options.epoch_size / (seconds[1] - seconds[0])
+
+
+def training_flops(backbone: str) -> float:
+    """Floating-point operations of one picture in training: three times those of reading it."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from benchmarks.backbones import HEIGHT, WIDTH, config_of
+    from models.registry import build_model
+
+    config = config_of(backbone)
+    model = build_model(config).eval()
+    images = torch.zeros(1, config.img_channels, HEIGHT, WIDTH)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        columns = model.backbone(images, None)
+        model.head(model.neck(columns, None))
+    steps = columns.shape[1]
+    recurrent = sum(
+        2 * value.numel() * steps
+        for name, value in model.neck.named_parameters()
+        if "weight" in name
+    )  # an LSTM is not counted by torch
+    counted = sum(
+        flops
+        for module, parts in counter.get_flop_counts().items()
+        for flops in parts.values()
+        if module == "Global"
+    )
+    return 3.0 * (counted + recurrent)
+
+
+def product_rate(device_name: str, half: bool, num_threads: int | None) -> float:
+    """Operations a second of a plain matrix product of 2,048 x 2,048."""
+    import torch
+
+    from utils.device import half_precision, pick_device, share_cores
+
+    device = pick_device(device_name)
+    torch.set_num_threads(share_cores(None, num_threads, device.type)[1])
+    dtype = half_precision(device, half) or torch.float32
+    side = 2048
+    matrix = torch.randn(side, side, device=device).to(dtype)
+
+    def work() -> None:
+        _ = matrix @ matrix
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return 2 * side**3 / (median_ms(work, 9) / 1000)
+
+
+def main(argv=None) -> int:
+    from utils.device import set_threads
+
+    options: Options = parse(Options, argv, (__doc__ or "").strip()).options
+    set_threads(options.num_threads)
+    report = Report("training", argv, options.output, ["captcha"])
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        reads_files = any("0" in WAYS[way][1] for way in options.ways)
+        draw_set(root, {"train": options.epoch_size if reads_files else 1, "val": 32})
+        shares: dict[str, list[float]] = {}
+        measures = {way: partial(rate, root, way, options, shares) for way in options.ways}
+        rates = in_turn(measures, options.rounds)
+    flops = training_flops(options.backbone)
+    report.print(
+        f"\n{options.backbone}, batches of {options.batch_size}: {flops / 1e9:.2f} GFLOP a picture "
+        f"in training; n = {options.rounds} rounds of {options.epoch_size:,} pictures, in turn "
+        f"({time.monotonic() - started:.0f} s)"
+    )
+    rows = []
+    for way, values in rates.items():
+        half = "--no-amp" not in WAYS[way][1]
+        floor = product_rate(options.device, half, options.num_threads)
+        median = statistics.median(values)
+        rows.append([
+            f"`{' '.join(WAYS[way][1])}`", WAYS[way][0], f"{median:,.0f}",
+            ratio(values, rates[options.ways[0]]), f"{median * flops / 1e9:,.0f}",
+            f"{median * flops / floor:.0%}", f"{statistics.median(shares[way]):.0%}",
+        ])  # fmt: skip
+    report.table(
+        ["flags of train.py", "what", "pictures/s (median)", "times the first (min to max)",
+         "GFLOP/s", "of a matrix product",
+         "workers' share of CPU-seconds"], rows,
+    )  # fmt: skip
+    report.save()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))
