@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -47,11 +48,11 @@ def both(recipe: CaptchaRecipe, dice: Dice, channels: int) -> tuple[np.ndarray, 
     return np.stack(arrays).transpose(0, 3, 1, 2), ours
 
 
-def plain(dice: Dice, **changes: float) -> Dice:
+def plain(dice: Dice, **changes: Any) -> Dice:
     """Upright letters in the largest size, no spaces, nothing scribbled where letters are."""
-    out_of_sight = {"dots": 0, "arcs": torch.tensor([0, 12, 32, 12, 0, 160])}
-    values = {"turns": 0.5, "warps": 0.5, "spaces": False, "fonts": 2, "gaps": 0.0}
-    values |= {"background": 250, "ink": 60, **out_of_sight, **changes}
+    values: dict[str, Any] = {"turns": 0.5, "warps": 0.5, "spaces": False, "fonts": 2, "gaps": 0.0}
+    values |= {"background": 250, "ink": 60, "dots": 0}
+    values |= {"arcs": torch.tensor([0, 12, 32, 12, 0, 160]), **changes}
     filled = {name: torch.zeros_like(getattr(dice, name)) + each for name, each in values.items()}
     return replace(dice, **filled)
 
@@ -64,7 +65,7 @@ def letters_of(picture: np.ndarray) -> np.ndarray:
 def ink_colour(picture: np.ndarray) -> np.ndarray:
     """The median of a picture's darker pixels, (Ch,)."""
     pixels = letters_of(picture).reshape(len(picture), -1)
-    grey = pixels.mean(0)
+    grey: np.ndarray = pixels.mean(0)
     return np.median(pixels[:, grey < (grey.min() + grey.max()) / 2], axis=1)
 
 

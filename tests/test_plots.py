@@ -39,13 +39,13 @@ HISTORY = [
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures that were saved, to look at what they show."""
     saved: list[Any] = []
-    save = plots._save
+    save = plots.save_figure
 
     def save_and_keep(figure, path):
         saved.append(figure)
         save(figure, path)
 
-    monkeypatch.setattr(plots, "_save", save_and_keep)
+    monkeypatch.setattr(plots, "save_figure", save_and_keep)
     return saved
 
 

@@ -47,7 +47,7 @@ PANELS = {
 
 def plot_curves(history: list[dict[str, float]], path: str | Path) -> None:
     """Write the curves of a run as PNG; `history` holds the rows of history.csv, one an epoch."""
-    figure = _new_figure(13, 3.8)
+    figure = new_figure(13, 3.8)
     epochs = [row["epoch"] for row in history]
     panels = dict(zip(PANELS, figure.subplots(1, len(PANELS)), strict=True))
     for title, axes in panels.items():
@@ -63,7 +63,7 @@ def plot_curves(history: list[dict[str, float]], path: str | Path) -> None:
     panels["accuracy on val"].set_ylim(0, 1)
     if any(row.get("lr", 0.0) > 0 for row in history):
         panels["learning rate"].set_yscale("log")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_reading(
@@ -96,7 +96,7 @@ def plot_reading(
     heights = [min(max(width * picture.height / picture.width, 0.8), 4.0), 0.24 * len(classes)]
     # Without this, a text with two dollar signs would be set as a formula.
     with matplotlib.rc_context({"font.family": fonts, "text.parse_math": False}):
-        figure = _new_figure(width, sum(heights) + 1.6)
+        figure = new_figure(width, sum(heights) + 1.6)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
         title = f"{drawable(prediction.text, fonts)}   confidence {prediction.confidence:.4f}"
         figure.suptitle(title)
@@ -116,7 +116,7 @@ def plot_reading(
         below.set_yticks(np.arange(len(classes)) + 0.5, names)
         below.set_xlabel("time step")
         figure.colorbar(shades, ax=[above, below], label="probability", pad=0.01)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def installed_fonts() -> list[str]:
@@ -166,7 +166,7 @@ def _mark_span(axes: Axes, start: int, end: int, name: str) -> None:
     )
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """A figure of that many inches, drawn by Agg, which needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -176,6 +176,6 @@ def _new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=110)
