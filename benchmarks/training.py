@@ -120,7 +120,7 @@ def training_flops(backbone: str) -> float:
 
 
 def product_rate(device_name: str, half: bool, num_threads: int | None) -> float:
-    """Operations a second of a plain matrix product of 2,048 x 2,048."""
+    """Operations a second of a plain matrix product of 1,024 x 1,024."""
     import torch
 
     from utils.device import half_precision, pick_device, share_cores
@@ -128,7 +128,7 @@ def product_rate(device_name: str, half: bool, num_threads: int | None) -> float
     device = pick_device(device_name)
     torch.set_num_threads(share_cores(None, num_threads, device.type)[1])
     dtype = half_precision(device, half) or torch.float32
-    side = 2048
+    side = 1024
     matrix = torch.randn(side, side, device=device).to(dtype)
 
     def work() -> None:

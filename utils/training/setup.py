@@ -183,6 +183,8 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     seed_everything(options.seed, options.deterministic)
     num_workers, num_threads = share_cores(options.num_workers, options.num_threads, device.type)
     torch.set_num_threads(num_threads)
+    if device.type == "cuda" and not options.deterministic:
+        torch.set_float32_matmul_precision("high")  # TF32 for what stays in fp32
     on_gpu = device.type == "cuda" and options.fresh == 1 and options.renderer == "fast"
     data = read_data(options)
     if resumed is not None:
