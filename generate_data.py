@@ -26,14 +26,8 @@ from utils.files import check_output_file, remove_leftovers, write_text
 from utils.options import option, parse
 from utils.picture import open_picture
 from utils.show.contact_sheet import write_contact_sheet
-from utils.synth.captcha import CaptchaRecipe, font_problems
-from utils.synth.description import (
-    DRAWN_WITH,
-    check_target,
-    describe,
-    split_sizes,
-    write_description,
-)
+from utils.synth.captcha import RENDERERS, CaptchaRecipe, font_problems
+from utils.synth.description import check_target, describe, split_sizes, write_description
 from utils.synth.drawing import MOST_BLOCK_PIXELS, draw_all, file_name, split_chunks
 from utils.text.charset import PRESETS, preset_charset, read_charset_file
 
@@ -55,7 +49,7 @@ class GenerateOptions:
     )
     fonts: tuple[str, ...] = option((), "TrueType fonts (default: the captcha package's own)")
     renderer: str = option(
-        "package", "the captcha package, or our own of its look, faster", tuple(DRAWN_WITH)
+        "package", "the captcha package, or our own of its look, faster", RENDERERS
     )
     seed: int = option(0, "the same seed draws the same pictures")
     num_workers: int | None = option(
