@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,26 @@ def test_round_trip(saved, weights):
     assert checkpoint.path == saved
     assert checkpoint.training is None
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+@every_kind
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        ("/home/somebody/my sets/données", "données"),
+        ("C:\\Users\\somebody\\runs", "runs"),
+        ("\\\\server\\somebody\\sets", "sets"),
+        ("../somebody/set", "set"),
+        ("./data/set", "./data/set"),
+        ("checkpoints\\best.pth", "checkpoints\\best.pth"),
+    ],
+)
+def test_no_folder_outside_the_project_is_written(tmp_path: Path, weights, kind, path, kept):
+    header = replace(HEADER, train={"data_root": path, "lr": 0.1, "resume": None})
+    save_checkpoint(tmp_path / f"best.{kind}", header, weights)
+    file = tmp_path / f"best.{kind}"
+    assert load_checkpoint(file).header.train == {"data_root": kept, "lr": 0.1, "resume": None}
+    assert b"somebody" not in file.read_bytes()
 
 
 @every_kind

@@ -11,7 +11,7 @@ import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from models import __version__
@@ -30,10 +30,19 @@ FORMAT = "crnn-reader"
 FORMAT_VERSION = 1
 METADATA_KEY = "crnn"
 
+SHIPPED_MODEL = (
+    Path(__file__).resolve().parent.parent / "checkpoints" / "captcha62-light.safetensors"
+)
+"""The trained model that comes with the project; its card lies beside it."""
+
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint knows about its weights."""
+    """What a checkpoint knows about its weights.
+
+    Checkpoints are passed on, so `train` holds no path that leads out of the project: of one that
+    is absolute or climbs with `..`, the last name is kept.
+    """
 
     model: ModelConfig
     image: ImageSpec
@@ -41,6 +50,10 @@ class Header:
     metrics: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        train = {name: _without_outer_folders(value) for name, value in self.train.items()}
+        object.__setattr__(self, "train", train)
 
     def to_json(self) -> str:
         values = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
@@ -67,6 +80,13 @@ class Header:
             return cls(model, ImageSpec(**image), charset, **values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{name}: its header is damaged or foreign ({error!r})") from None
+
+
+def _without_outer_folders(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    path = PureWindowsPath(value)  # it knows both separators
+    return path.name if path.root or ".." in path.parts else value
 
 
 def versions() -> dict[str, str]:
