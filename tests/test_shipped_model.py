@@ -1,0 +1,128 @@
+"""The trained model that comes with the project: what it is, what it reads, and fine-tuning it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import pytest
+import torch
+from conftest import write_split
+from safetensors import safe_open
+
+import train
+from utils.checkpoint import METADATA_KEY, SHIPPED_MODEL, Checkpoint, load_checkpoint
+from utils.dataset import BadRows, open_dataset
+from utils.errors import UserError
+from utils.metrics import score_texts
+from utils.recognizer import Recognizer
+from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+from utils.text.charset import PRESETS
+
+LEAST_EXACT = 0.85
+"""Of the 200 pictures below. It goes with the file: a better model raises it."""
+
+ALNUM62 = PRESETS["alnum62"]
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Checkpoint:
+    return load_checkpoint(SHIPPED_MODEL)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Recognizer:
+    return Recognizer.load(SHIPPED_MODEL, "cpu")
+
+
+def texts_in(value: object) -> list[str]:
+    """Every string of a JSON value."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        return [text for item in value for text in texts_in(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_its_size_and_card() -> None:
+    assert SHIPPED_MODEL.stat().st_size <= 8e6
+    card = SHIPPED_MODEL.with_suffix(".md").read_text(encoding="utf-8")
+    assert f"{SHIPPED_MODEL.stat().st_size / 1e6:.1f} MB" in card
+
+
+def test_its_header_tells_no_folder_of_the_machine_that_made_it() -> None:
+    with safe_open(SHIPPED_MODEL, framework="pt") as file:  # as it is: from_json would clean it
+        header = json.loads(file.metadata()[METADATA_KEY])
+    texts = texts_in(header)
+    assert header["train"]["data_root"] in texts
+    for text in texts:
+        for path in (PurePosixPath(text), PureWindowsPath(text)):
+            assert not path.is_absolute(), text
+            assert ".." not in path.parts, text
+
+
+def test_it_reads_the_examples(reader: Recognizer) -> None:
+    examples = Path(__file__).parent.parent / "examples"
+    rows = open_dataset(examples, BadRows(0), ("test",)).split("test")
+    predictions = reader.read([row.path for row in rows])
+    assert len(rows) == 8
+    pairs = zip(rows, predictions, strict=True)
+    assert sum(row.label == prediction.text for row, prediction in pairs) >= 7
+
+
+def test_it_reads_new_pictures_of_the_package(reader: Recognizer) -> None:
+    renderer = CaptchaRenderer(CaptchaRecipe(ALNUM62, "alnum62"))
+    pictures, labels = zip(*(renderer.draw("shipped", i) for i in range(200)), strict=True)
+    texts = [prediction.text for prediction in reader.read(pictures)]
+    score = score_texts(zip(labels, texts, strict=True))
+    assert score.sequence_accuracy >= LEAST_EXACT, score.line()
+
+
+# fine-tuning
+
+
+def fine_tune(data: Path, save_dir: Path, *flags: str) -> Checkpoint:
+    """One epoch from the shipped model; flags that are left to it are its own."""
+    words = ["--data_root", str(data), "--save_dir", str(save_dir), "--num_epochs", "1"]
+    words += ["--batch_size", "4", "--num_workers", "0", "--num_threads", "1", "--device", "cpu"]
+    assert train.main(["--init_from", str(SHIPPED_MODEL), *words, *flags]) == 0
+    return load_checkpoint(save_dir / "best.pth")
+
+
+def draw_set(root: Path, characters: str, train: int) -> Path:
+    """A set in the size that the model reads, without a dataset.json."""
+    recipe = CaptchaRecipe(characters, "some", 4, 4)
+    for seed, (name, count) in enumerate({"train": train, "val": 8}.items()):
+        write_split(root / name, recipe, count, seed)
+    return root
+
+
+def test_fine_tuned_on_a_few_digits_it_reads_digits(tmp_path: Path, shipped: Checkpoint) -> None:
+    tuned = fine_tune(draw_set(tmp_path / "digits", "0123456789", 16), tmp_path / "mine")
+    assert tuned.header.charset == shipped.header.charset
+    assert tuned.header.image == shipped.header.image
+    assert tuned.header.train["init_from"] == SHIPPED_MODEL.name
+    assert tuned.header.metrics["val"]["character_accuracy"] >= 0.9  # from random weights: 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "characters"), [("extend", f"{ALNUM62}éü"), ("replace", "01éü")]
+)
+def test_fine_tuned_on_another_charset_it_keeps_the_known_characters(
+    change: str, characters: str, tmp_path: Path, shipped: Checkpoint
+) -> None:
+    data = draw_set(tmp_path / "accents", "01éü", 8)
+    with pytest.raises(UserError, match=r"alnum62 lacks 2 characters of the labels .*'é'"):
+        fine_tune(data, tmp_path / "mine")
+    still = ("--lr", "1e-7", "--charset_change", change)  # what is learned does not show
+    tuned = fine_tune(data, tmp_path / "mine", *still)
+    assert tuned.header.charset.characters == characters
+    known = [ch for ch in characters if ch in ALNUM62]
+    new, old = (
+        checkpoint.state_dict["head.weight"][[0, *checkpoint.header.charset.encode("".join(known))]]
+        for checkpoint in (tuned, shipped)
+    )
+    torch.testing.assert_close(new, old, rtol=0, atol=1e-3)
+    for name, value in tuned.state_dict.items():
+        if name.startswith("neck."):
+            torch.testing.assert_close(value, shipped.state_dict[name], rtol=0, atol=1e-3)
