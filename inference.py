@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
+from utils.checkpoint import SHIPPED_MODEL
 from utils.dataset import SPLITS, BadRows, open_dataset
 from utils.device import DEVICES, set_threads
 from utils.errors import UserError, run_script
@@ -50,7 +51,9 @@ DEFAULT_MODELS = ("checkpoints/best.safetensors", "checkpoints/best.pth")
 @dataclass(frozen=True)
 class Options:
     model_path: str | None = option(
-        None, f"checkpoint to read with (default: the newer of {' and '.join(DEFAULT_MODELS)})"
+        None,
+        f"checkpoint to read with (default: the newer of {' and '.join(DEFAULT_MODELS)}; where "
+        f"there is neither, {SHIPPED_MODEL.name}, which comes with the project)",
     )
     mode: str = option("single", "one picture, a folder, or a labelled set", MODES)
     image_path: str | None = option(None, "single: the picture")
@@ -126,18 +129,22 @@ def load_recognizer(model_path: Path, options: Options) -> Recognizer:
 
 
 def find_model(options: Options) -> Path:
-    """--model_path, or the newer one of what training and conversion write."""
+    """--model_path, or the newer one of what training and conversion write, or the shipped one."""
     if options.model_path:
         return Path(options.model_path)
     there = [Path(name) for name in DEFAULT_MODELS if Path(name).is_file()]
-    if not there:
+    if there:
+        newest = max(there, key=lambda path: path.stat().st_mtime)
+        note(f"model: {newest}" + (" (the newer of two)" if len(there) > 1 else ""))
+        return newest
+    if not SHIPPED_MODEL.is_file():
         raise UserError(
-            f"no --model_path is given, and neither {' nor '.join(DEFAULT_MODELS)} is there; "
-            "give one, or make one with python train.py"
+            f"no --model_path is given, and neither {' nor '.join(DEFAULT_MODELS)} is there, nor "
+            f"{SHIPPED_MODEL}, which comes with the project; give one, or make one with python "
+            "train.py"
         )
-    newest = max(there, key=lambda path: path.stat().st_mtime)
-    note(f"model: {newest}" + (" (the newer of two)" if len(there) > 1 else ""))
-    return newest
+    note(f"model: {SHIPPED_MODEL} (comes with the project)")
+    return SHIPPED_MODEL
 
 
 def read_one(options: Options) -> int:

@@ -13,7 +13,7 @@ from lively import scribble, write_checkpoint
 from PIL import Image
 
 import inference
-from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoint import SHIPPED_MODEL, load_checkpoint, save_checkpoint
 from utils.errors import UserError, run_script
 from utils.recognizer import Prediction, Recognizer
 from utils.show.report import Case, to_csv, to_jsonl, to_tsv
@@ -126,8 +126,19 @@ def test_default_model_is_the_newer_one(folder: Path, capsys: pytest.CaptureFixt
     assert f"model: {pth} (the newer of two)" in capsys.readouterr().err
 
 
-def test_no_model_is_told(folder: Path):
-    with pytest.raises(UserError, match=r"no --model_path .* give one, or make one"):
+def test_without_a_model_of_ones_own_the_shipped_one_reads(
+    capsys: pytest.CaptureFixture[str],
+):
+    example = SHIPPED_MODEL.parents[1] / "examples" / "captcha_1.png"
+    assert run("--image_path", example) == 0  # in a folder that is not the project's
+    captured = capsys.readouterr()
+    assert captured.err == f"model: {SHIPPED_MODEL} (comes with the project)\n"
+    assert captured.out.startswith("text: uLZk4EB ")
+
+
+def test_no_model_is_told(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(inference, "SHIPPED_MODEL", tmp_path / "deleted.safetensors")
+    with pytest.raises(UserError, match=r"no --model_path .*deleted.* give one, or make one"):
         run("--image_path", folder / "img1.png")
 
 
