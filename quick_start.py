@@ -1,5 +1,7 @@
 """All of it in one go: draw a data set, train a reader, score it on pictures it never saw, show it.
 
+Before that, a first look at what the model that comes with the project reads.
+
 python quick_start.py                 about ten minutes on two CPU cores
 python quick_start.py --skip_data_gen --skip_training    score and show the last one again
 """
@@ -13,9 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.registry import BACKBONES
+from utils.checkpoint import SHIPPED_MODEL
 from utils.device import DEVICES
 from utils.errors import UserError, run_script
 from utils.options import option, parse
+
+EXAMPLES = Path(__file__).resolve().parent / "examples"
+FIRST_LOOK = "first_look.png"
+"""Name of the first picture, beside --output_path."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,9 @@ class QuickStartOptions:
     )
     data_root: str = option("./data/quick_start", "where the data set goes")
     save_dir: str = option("./checkpoints/quick_start", "where the checkpoints go")
-    output_path: str = option("./output/quick_start.png", "picture of what the reader reads")
+    output_path: str = option(
+        "./output/quick_start.png", f"picture of what the reader reads; {FIRST_LOOK} lies beside it"
+    )
     skip_data_gen: bool = option(False, "use the data set that is there")
     skip_training: bool = option(False, "use the checkpoint that is there")
     resume: bool = option(False, "go on with a quick start that was stopped")
@@ -49,6 +58,10 @@ class QuickStartOptions:
             found.append("--resume and --skip_training fight: give one of them")
         if Path(self.output_path).suffix.lower() != ".png":
             found.append(f"--output_path {self.output_path}: expected a name that ends in .png")
+        if Path(self.output_path).name.lower() == FIRST_LOOK:
+            found.append(
+                f"--output_path {self.output_path}: the first look has that name; change it"
+            )
         return found
 
 
@@ -68,6 +81,8 @@ def main(argv=None) -> int:
         raise UserError(f"--skip_training: there is no {model_path} yet; leave the flag out once")
 
     training_has_begun = options.resume and (save_dir / "last.pth").is_file()
+    if not (options.skip_training or training_has_begun):
+        first_look(options)
     if not (options.skip_data_gen or training_has_begun):
         print(f"1/4 drawing {options.num_samples:,} captchas into {data_root}")
         code = generate_data.main(drawing_flags(options))
@@ -89,7 +104,7 @@ def main(argv=None) -> int:
     if code:
         return code
     print("4/4 reading some of it")
-    show(options, model_path)
+    show(model_path, options.data_root, options.output_path, options.device)
     print(f"done in {time.monotonic() - started:.0f} s: look at {options.output_path}")
     print(f"read your own: python inference.py --model_path {model_path} --image_path PICTURE.png")
     return 0
@@ -119,15 +134,31 @@ def training_flags(options: QuickStartOptions, given: frozenset[str], going_on: 
     return flags if options.pretrained else [*flags, "--no-pretrained"]
 
 
-def show(options: QuickStartOptions, model_path: Path) -> None:
-    """Read 30 test pictures and write them, with label and text, into one picture."""
+def first_look(options: QuickStartOptions) -> None:
+    """What the shipped model reads, before one is trained; where that fails, the rest goes on."""
+    from utils.device import set_threads
+
+    output = Path(options.output_path).with_name(FIRST_LOOK)
+    set_threads(1)  # for eight pictures; the training sets its own
+    try:
+        read = show(SHIPPED_MODEL, EXAMPLES, output, "cpu")
+    except UserError as error:
+        print(f"no first look: {error}")
+        return
+    print(f"a first look: the model that comes with the project reads {read}; look at {output}")
+
+
+def show(model_path: Path, data_root: str | Path, output: str | Path, device: str) -> str:
+    """Read 30 test pictures and write them, with label and text, into one picture: `n of m`."""
     from utils.dataset import BadRows, open_dataset
     from utils.recognizer import Recognizer
     from utils.show.contact_sheet import write_readings
 
-    rows = open_dataset(options.data_root, BadRows(0), ("test",)).split("test")[:30]
-    predictions = Recognizer.load(model_path, options.device).read([row.path for row in rows])
-    write_readings(options.output_path, rows, [prediction.text for prediction in predictions])
+    rows = open_dataset(data_root, BadRows(0), ("test",)).split("test")[:30]
+    predictions = Recognizer.load(model_path, device).read([row.path for row in rows])
+    texts = [prediction.text for prediction in predictions]
+    write_readings(output, rows, texts)
+    return f"{sum(row.label == text for row, text in zip(rows, texts, strict=True))} of {len(rows)}"
 
 
 if __name__ == "__main__":
