@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from utils.checkpoint import SHIPPED_MODEL
+
 ROOT = Path(__file__).parent.parent
 REDUCED = {  # the only difference from what is printed: flags put behind each command
     "quick_start.py": "--num_samples 40 --num_epochs 1",
@@ -36,10 +38,12 @@ def python_commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project in a folder with a space in its name."""
+    """The project, with no checkpoint but the one in git, in a folder with a space in its name."""
     target = tmp_path_factory.mktemp("readme") / "a copy"
     ours = shutil.ignore_patterns(".*", "data", "output", "checkpoints", "__pycache__")
     shutil.copytree(ROOT, target, ignore=ours)
+    (target / "checkpoints").mkdir()
+    shutil.copy(SHIPPED_MODEL, target / "checkpoints")
     return target
 
 
@@ -59,7 +63,13 @@ def test_every_command_runs_in_the_order_of_the_readme(copy: Path) -> None:
         words = shlex.split(command)[1:]
         script = " ".join(words[:2]) if " ".join(words[:2]) in REDUCED else words[0]
         run(words + REDUCED.get(script, "").split(), copy)
-    for made in ("output/quick_start.png", "output/readings.csv", "output/report.json"):
+    for made in (
+        "output/quick_start.png",
+        "output/first_look.png",
+        "output/captcha_1_reading.png",
+        "output/readings.csv",
+        "output/report.json",
+    ):
         assert (copy / made).stat().st_size > 0
     for snippet in blocks("python"):
         run(["-c", snippet], copy)
