@@ -49,7 +49,7 @@ def package_picture(recipe: CaptchaRecipe, dice: Dice, n: int) -> Image.Image:
     """What the package draws where chance gives it the n-th of these dice."""
     text = [recipe.characters[int(i)] for i in dice.characters[n, : int(dice.lengths[n])]]
     answers: list[float] = [int(level) - 238 for level in dice.background[n]]
-    answers += [int(dice.opacity[n]) - 220]
+    answers += [17]  # an opacity of 237, the mean
     answers += [int(level) - 10 for level in dice.ink[n]]
     for k in range(len(text)):
         answers += [0.75 if dice.spaces[n, k] else 0.25]

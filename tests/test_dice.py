@@ -26,7 +26,6 @@ def test_shapes(dice):
         "gaps": (COUNT, 5, 2),
         "background": (COUNT, 3),
         "ink": (COUNT, 3),
-        "opacity": (COUNT,),
         "dots": (COUNT, NUM_DOTS, 2),
         "arcs": (COUNT, 6),
     }
@@ -41,7 +40,6 @@ def test_shapes(dice):
         ("space_fonts", range(NUM_FONTS)),
         ("background", range(238, 256)),
         ("ink", range(10, 201)),
-        ("opacity", range(220, 256)),
     ],
 )
 def test_every_value_is_as_likely_as_another(dice, name, values):

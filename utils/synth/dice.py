@@ -40,8 +40,6 @@ class Dice:
     """(N, 3), 238..255"""
     ink: Tensor
     """(N, 3), 10..200"""
-    opacity: Tensor
-    """(N,), 220..255: of the ink; decides which faint pixels survive the rounding."""
     dots: Tensor
     """(N, NUM_DOTS, 2): x and y in pixels."""
     arcs: Tensor
@@ -57,7 +55,7 @@ def seeded_generator(*words: int | str, device: torch.device | str = "cpu") -> t
 def throw(recipe: CaptchaRecipe, num_fonts: int, count: int, generator: torch.Generator) -> Dice:
     """Dice for `count` captchas, from one draw of the generator, on its device."""
     places, device = recipe.max_length, generator.device
-    sizes = [1, *[places] * 5, 6 * places, 2 * places, 3, 3, 1, 2 * NUM_DOTS, 6]
+    sizes = [1, *[places] * 5, 6 * places, 2 * places, 3, 3, 2 * NUM_DOTS, 6]
     numbers = torch.rand(count, sum(sizes), generator=generator, device=device)
     u = iter(numbers.split(sizes, dim=1))
     ends = torch.tensor([recipe.width + 1, recipe.height + 1], device=device)
@@ -73,7 +71,6 @@ def throw(recipe: CaptchaRecipe, num_fonts: int, count: int, generator: torch.Ge
         gaps=next(u).view(count, places, 2),
         background=238 + _below(18, next(u)).float(),
         ink=10 + _below(191, next(u)).float(),
-        opacity=220 + _below(36, next(u))[:, 0].float(),
         dots=_below(ends, next(u).view(count, NUM_DOTS, 2)),
         arcs=_arcs(recipe.width, recipe.height, next(u)),
     )

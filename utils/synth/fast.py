@@ -26,6 +26,10 @@ OVERLAP = 0.25
 PASTING = 1.97 / 255
 """The package pastes a letter as strongly as its colour is bright, times 1.97."""
 
+OPACITY = 237.5
+"""Mean of what the package draws letters with, of 255. Coverage that comes to less than half a
+level of opacity, or of colour, is rounded away."""
+
 ROUNDED_OFF = 2
 """Levels that a letter's colour loses to Pillow's rounding on its way to the picture."""
 
@@ -77,6 +81,7 @@ class FastRenderer:
         self.recipe, self.channels, self.device = recipe, channels, torch.device(device)
         self.atlas = GlyphAtlas(CaptchaRenderer(recipe).fonts, recipe.characters, self.device)
         self._warp = LetterWarp(self.atlas)
+        self._shape = (recipe.height, recipe.width)
         self._luma = torch.tensor(LUMA, device=self.device)
         self._stamp = dot_stamp().to(self.device)
         self._columns = torch.arange(int(self.atlas.boxes[:, 0].max()), device=self.device)
@@ -94,34 +99,31 @@ class FastRenderer:
             for colour in (dice.ink, lettering, dice.background)
         )  # (N, Ch)
         letters = self._letters(dice)
-        mask = self._mask(letters, dice.opacity, grey)  # (M, H, Wp)
+        drawn = self._drawn(letters, grey)  # (M, H, Wp)
+        strength = (grey.floor() * PASTING).clamp(max=1)[letters.picture]  # (M,)
+        change = (lettering - background)[letters.picture] * strength[:, None]  # (M, Ch)
+        letter, column, above = _shared_columns(letters, drawn.shape[2])
+        left = 1 - drawn.transpose(1, 2)[letter + 1, above] * strength[letter + 1, None]
         squeeze = self._squeeze(letters)  # (M, Wp, W)
-        letter, column, above = _shared_columns(letters, mask.shape[2])
-        under, uncovered = (letter, column), 1 - mask.transpose(1, 2)[letter + 1, above]
-        change = (lettering - background)[letters.picture]  # (M, Ch)
-        layers = []
+        images = background.new_empty(len(background), self.channels, *self._shape)
         for channel in range(self.channels):
-            patches = mask * change[:, channel, None, None]
-            patches.transpose(1, 2)[under] *= uncovered  # the next letter is pasted over it
-            layers.append(_side_by_side(patches, squeeze, letters))
-        images = torch.stack(layers, dim=1) + background[:, :, None, None]
+            patches = torch.where(drawn, change[:, channel, None, None], 0)
+            patches.transpose(1, 2)[letter, column] *= left  # the next letter is pasted over it
+            images[:, channel] = _side_by_side(patches, squeeze, letters)
+        images += background[:, :, None, None]
         images.clamp_(0, 255)
         over = scribbles(dice, self._stamp, self.recipe.width, self.recipe.height)
         images = torch.where(over[:, None], ink[:, :, None, None], images)
         return Captchas(_smooth(images).round_(), dice.characters, dice.lengths)
 
-    def _mask(self, letters: Letters, opacity: Tensor, grey: Tensor) -> Tensor:
-        """How strongly each letter is pasted at each pixel: (M, H, Wp), 0..1."""
+    def _drawn(self, letters: Letters, grey: Tensor) -> Tensor:
+        """Where each letter leaves ink: (M, H, Wp), bool."""
         shape = (self.recipe.height, len(self._columns))
-        cover = self._warp.draw(
-            letters.glyph, letters.turn, letters.warp, opacity[letters.picture], letters.top, shape
-        )
+        cover = self._warp.draw(letters.glyph, letters.turn, letters.warp, letters.top, shape)
         rows = torch.arange(shape[0], device=self.device) - letters.top[:, None]
         outside = (rows < 0) | (rows >= letters.height[:, None])  # (M, H): not of the patch
-        visible = (127.5 / grey.clamp(1, 255))[letters.picture, None].clamp(min=0.5)
-        visible = visible.masked_fill(outside, 256)
-        strength = (grey.floor() * PASTING).clamp(max=1)[letters.picture, None, None]
-        return torch.where(cover > visible[:, :, None], strength, 0)
+        visible = (0.5 / grey.clamp(1, 255))[letters.picture, None].clamp(min=0.5 / OPACITY)
+        return cover > visible.masked_fill(outside, 2)[:, :, None]
 
     def _letters(self, dice: Dice) -> Letters:
         """Where each letter goes, as ImageCaptcha.create_captcha_image places them."""
@@ -161,7 +163,7 @@ class FastRenderer:
         Pillow's bicubic resize, by which a text that is too wide for the picture is made to fit.
         """
         places = letters.left[:, None] + self._columns  # (M, Wp), on the wide canvas
-        kept = (self._columns < letters.width[:, None]) & (places < letters.canvas[:, None])
+        kept = self._columns < letters.width[:, None]
         scale = self.recipe.width / letters.canvas[:, None]
         centre = (places + 0.5) * scale - 0.5
         first = centre.floor() - 1
@@ -186,14 +188,15 @@ def _shared_columns(letters: Letters, most: int) -> tuple[Tensor, Tensor, Tensor
 
 def _side_by_side(patches: Tensor, squeeze: Tensor, letters: Letters) -> Tensor:
     """Patches (M, H, Wp) put where they belong in their pictures, and added up: (N, H, W)."""
-    images, start = [], 0
+    sides = (len(letters.back), patches.shape[1], squeeze.shape[2])
+    images, letter, picture = patches.new_empty(sides), 0, 0
     for length, count in letters.groups:
-        stop = start + length * count
-        wide = patches[start:stop].unflatten(0, (-1, length)).transpose(1, 2).flatten(2)
-        narrow = squeeze[start:stop].unflatten(0, (-1, length)).flatten(1, 2)
-        images.append(wide @ narrow)  # (n, H, L * Wp) @ (n, L * Wp, W) -> (n, H, W)
-        start = stop
-    return torch.cat(images)[letters.back]
+        those = slice(letter, letter + length * count)
+        wide = patches[those].unflatten(0, (count, length)).transpose(1, 2).flatten(2)
+        narrow = squeeze[those].unflatten(0, (count, length)).flatten(1, 2)
+        torch.bmm(wide, narrow, out=images[picture : picture + count])  # (n, H, W)
+        letter, picture = those.stop, picture + count
+    return images[letters.back]
 
 
 def _smooth(images: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
 """The three resamplings that the `captcha` package puts each letter through, for all at once.
 
-Turn (bilinear), resize (bicubic) and quadrilateral (nearest pixel), each on whole pixels and whole
-levels, as Pillow does them. What survives of a thin stroke is decided by those grids: drawn through
-one smooth map instead, letters come out cleaner, and a reader trained on them lost 5 points on the
-package's own.
+Turn (bilinear), resize (bicubic) and quadrilateral (nearest pixel), each on whole pixels, as Pillow
+does them. What survives of a thin stroke is decided by those grids: drawn through one smooth map
+instead, letters come out cleaner, and a reader trained on them lost 5 points on the package's own.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from torch.nn import functional as F
 from utils.synth.glyphs import MARGIN, GlyphAtlas
 from utils.synth.resize import ResizeTable
 
-GROUPS = {"cpu": 64, "cuda": 8192}
+GROUPS = {"cpu": 96, "cuda": 8192}
 """Letters that are worked on together; a compromise of padding and of calls."""
 
 
@@ -35,13 +34,13 @@ class LetterWarp:
         self._table = ResizeTable(int(most[0]), int(most[1]), float(ratio), atlas.inks.device)
 
     def draw(
-        self, glyph: Tensor, turn: Tensor, warp: Tensor, opacity: Tensor, top: Tensor,
+        self, glyph: Tensor, turn: Tensor, warp: Tensor, top: Tensor,
         shape: tuple[int, int],
     ) -> Tensor:  # fmt: skip
-        """Opacity 0..255 of the M letters' patches, (M, H, Wp) = (M, *shape).
+        """Coverage 0..1 by the M letters, as patches (M, H, Wp) = (M, *shape).
 
-        turn (M,) and warp (M, 6) are dice 0..1, opacity (M,) is 0..255, top (M,) the row of the
-        picture where the patch begins. Past its own width and height a patch holds anything.
+        turn (M,) and warp (M, 6) are dice 0..1, top (M,) the row of the picture where the patch
+        begins. Past its own width and height a patch holds anything.
         """
         quads, resized = _quadrilateral(self._atlas.boxes[glyph], warp, top)
         turns = _turn(self._atlas.inks[glyph], turn)
@@ -51,16 +50,15 @@ class LetterWarp:
         for group in turns.turned[:, 1].argsort().split(size):
             here = turns.of(group)
             letters = _draw_turned(self._atlas, glyph[group], here)
-            letters = letters.mul_(opacity[group, None, None]).round_()
             letters = self._resize(letters, here.turned, resized[group])
             patches[group] = _pick(letters, quads[group], shape)
         return patches
 
     def _resize(self, letters: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        """Pillow's bicubic resize of (M, RH, RW): along the rows, to whole levels, then down."""
+        """Pillow's bicubic resize of (M, RH, RW): along the rows, cut to 0..1, then down."""
         across = self._table.matrix(before[:, 0], after[:, 0], letters.shape[2])  # (M, RW, W2)
         down = self._table.matrix(before[:, 1], after[:, 1], letters.shape[1])  # (M, RH, H2)
-        letters = (letters @ across).round_().clamp_(0, 255)
+        letters = (letters @ across).clamp_(0, 1)
         return down.transpose(1, 2) @ letters  # (M, H2, W2)
 
 
