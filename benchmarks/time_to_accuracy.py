@@ -40,6 +40,7 @@ class Options:
     num_threads: int | None = option(None, "train.py's", above=0)
     seed: int = option(0, "of the training", least=0)
     device: str = option("auto", "where to train", DEVICES)
+    save_dir: str | None = option(None, "where the run's checkpoints stay (default: nowhere)")
     output: str | None = option(None, "Markdown file to write the table to")
     curve: str | None = option(None, "PNG file to draw the curve into")
     config: str | None = option(None, "TOML recipe that presets flags")
@@ -55,7 +56,8 @@ def train_once(root: Path, options: Options) -> list[dict[str, float]]:
     import train
 
     draw_set(root, {"val": options.val_pictures})
-    flags = ["--data_root", str(root), "--save_dir", str(root / "run"), "--fresh", "1"]
+    save_dir = Path(options.save_dir or root / "run")
+    flags = ["--data_root", str(root), "--save_dir", str(save_dir), "--fresh", "1"]
     flags += ["--epoch_size", str(options.num_pictures // options.num_epochs), "--no-pretrained"]
     for name in ("num_epochs", "backbone", "renderer", "seed", "device", "batch_size", "lr",
                  "num_workers", "num_threads"):  # fmt: skip
@@ -63,7 +65,7 @@ def train_once(root: Path, options: Options) -> list[dict[str, float]]:
             flags += [f"--{name}", str(getattr(options, name))]
     if train.main(flags):
         raise UserError("train.py did not end well; see above")
-    with (root / "run" / "history.csv").open(encoding="utf-8") as file:
+    with (save_dir / "history.csv").open(encoding="utf-8") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
