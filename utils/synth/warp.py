@@ -47,7 +47,7 @@ class LetterWarp:
         patches = torch.empty(len(glyph), *shape, device=glyph.device)
         size = GROUPS.get(glyph.device.type, GROUPS["cuda"])
         # Letters of like size together: each group is padded to its largest.
-        for group in turns.turned[:, 1].argsort().split(size):
+        for group in turns.turned[:, 1].argsort(stable=True).split(size):
             here = turns.of(group)
             letters = _draw_turned(self._atlas, glyph[group], here)
             letters = self._resize(letters, here.turned, resized[group])
