@@ -81,7 +81,6 @@ class FastRenderer:
         self.recipe, self.channels, self.device = recipe, channels, torch.device(device)
         self.atlas = GlyphAtlas(CaptchaRenderer(recipe).fonts, recipe.characters, self.device)
         self._warp = LetterWarp(self.atlas)
-        self._shape = (recipe.height, recipe.width)
         self._luma = torch.tensor(LUMA, device=self.device)
         self._stamp = dot_stamp().to(self.device)
         self._columns = torch.arange(int(self.atlas.boxes[:, 0].max()), device=self.device)
@@ -100,17 +99,14 @@ class FastRenderer:
         )  # (N, Ch)
         letters = self._letters(dice)
         drawn = self._drawn(letters, grey)  # (M, H, Wp)
-        strength = (grey.floor() * PASTING).clamp(max=1)[letters.picture]  # (M,)
-        change = (lettering - background)[letters.picture] * strength[:, None]  # (M, Ch)
+        strength = (grey.floor() * PASTING).clamp(max=1)  # (N,)
+        inked = drawn.float()
         letter, column, above = _shared_columns(letters, drawn.shape[2])
-        left = 1 - drawn.transpose(1, 2)[letter + 1, above] * strength[letter + 1, None]
-        squeeze = self._squeeze(letters)  # (M, Wp, W)
-        images = background.new_empty(len(background), self.channels, *self._shape)
-        for channel in range(self.channels):
-            patches = torch.where(drawn, change[:, channel, None, None], 0)
-            patches.transpose(1, 2)[letter, column] *= left  # the next letter is pasted over it
-            images[:, channel] = _side_by_side(patches, squeeze, letters)
-        images += background[:, :, None, None]
+        covered = inked.transpose(1, 2)[letter + 1, above] * strength[letters.picture[letter], None]
+        inked.transpose(1, 2)[letter, column] *= 1 - covered  # the next letter is pasted over it
+        inked = _side_by_side(inked, self._squeeze(letters), letters)[:, None]  # (N, 1, H, W)
+        change = (lettering - background) * strength[:, None]  # (N, Ch)
+        images = torch.addcmul(background[:, :, None, None], inked, change[:, :, None, None])
         images.clamp_(0, 255)
         over = scribbles(dice, self._stamp, self.recipe.width, self.recipe.height)
         images = torch.where(over[:, None], ink[:, :, None, None], images)
