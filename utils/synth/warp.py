@@ -8,7 +8,7 @@ instead, letters come out cleaner, and a reader trained on them lost 5 points on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -141,7 +141,7 @@ def _pick(letter: Tensor, quad: Tensor, shape: tuple[int, int]) -> Tensor:
     return F.grid_sample(letter[:, None], grid, mode="nearest", align_corners=False)[:, 0]
 
 
-@cache
+@lru_cache(maxsize=256)
 def _basis(rows: int, columns: int, device: torch.device) -> Tensor:
     """1, x, y and x * y in the middle of each pixel: (4, rows * columns)."""
     y, x = torch.meshgrid(
