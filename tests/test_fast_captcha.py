@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib
@@ -17,6 +18,7 @@ from utils.synth.captcha import CaptchaRecipe
 from utils.synth.dice import Dice, seeded_generator, throw
 from utils.synth.fast import FastRenderer
 from utils.synth.scribble import dot_stamp, scribbles
+from utils.synth.warp import LetterWarp
 from utils.text.charset import PRESETS
 
 ALNUM62 = CaptchaRecipe(PRESETS["alnum62"], "alnum62")
@@ -217,3 +219,16 @@ def test_characters_without_ink(characters):
     theirs, ours = both(recipe, dice, 1)
     assert np.isfinite(ours).all()
     assert np.abs(theirs - ours).mean() <= 3
+
+
+def test_a_hairline_may_take_any_turn():
+    """Its box is largest between the turns that the table of resizes is made by."""
+    atlas: Any = SimpleNamespace(
+        inks=torch.tensor([[1.0, 60.0]]),
+        boxes=torch.tensor([[8.0, 60.0]]),
+        sheet=torch.ones(1, 62, 3),
+    )
+    turns = torch.linspace(0, 0.999, 200)
+    glyph, top = torch.zeros(200, dtype=torch.long), torch.zeros(200)
+    drawn = LetterWarp(atlas).draw(glyph, turns, torch.full((200, 6), 0.5), top, (60, 8))
+    assert drawn.isfinite().all()

@@ -29,7 +29,9 @@ class LetterWarp:
         turns = torch.linspace(0, 0.5, 16, device=atlas.inks.device)  # from 30 to 0 degrees
         turned = _turn(atlas.inks.repeat(16, 1), turns.repeat_interleave(len(atlas.inks)))
         turned = turned.turned.unflatten(0, (16, -1)).amax(0)  # (G, 2)
-        most = turned.max(), (atlas.boxes * 1.4 + 4).max()  # a warp adds 0.4 of the width at most
+        # Between two of these turns a thin stroke may reach a pixel further on both sides, and a
+        # warp adds 0.4 of the width at most.
+        most = turned.max() + 2, (atlas.boxes * 1.4 + 4).max()
         ratio = (turned / atlas.boxes).max()
         self._table = ResizeTable(int(most[0]), int(most[1]), float(ratio), atlas.inks.device)
 
