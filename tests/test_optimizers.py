@@ -152,3 +152,17 @@ def test_a_loaded_optimizer_goes_on_to_the_same_weights(name: str) -> None:
         each.step()
     for key, value in weights(whole).items():
         assert torch.equal(value, weights(broken)[key]), key
+
+
+def test_a_grad_scaler_skips_what_is_not_finite() -> None:
+    model = small_model()
+    optimizer, before = optimizer_of(model, "muon"), weights(model)
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(torch.zeros(()))  # it starts with the first loss
+    give_gradients(model)
+    next(model.parameters()).grad.fill_(torch.inf)  # type: ignore[union-attr]
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    for key, value in weights(model).items():
+        assert torch.equal(value, before[key]), key

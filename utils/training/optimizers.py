@@ -22,8 +22,6 @@ class Muon(torch.optim.AdamW):
     the matrix (out, in * height * width). torch.optim.Muon takes plain matrices only.
     """
 
-    _step_supports_amp_scaling = False  # a GradScaler then skips the whole step by itself
-
     found_inf: Tensor | None = None
     """1 where this step is to be skipped, as torch's fused optimizers have it."""
 
