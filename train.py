@@ -85,7 +85,7 @@ class TrainOptions:
         0.0, "share of each epoch that is drawn anew instead of read from disk", least=0, most=1
     )
     renderer: str = option(
-        "fast", "what draws --fresh pictures: the captcha package, or torch, ten times as fast",
+        "fast", "what draws --fresh pictures: the captcha package, or torch, several times as fast",
         RENDERERS,
     )  # fmt: skip
     epoch_size: int = option(
