@@ -279,7 +279,7 @@ def train(run: Run) -> int:
                 stopping = stop.signal is not None
                 if (
                     stopping or progress.step % 20 == 0 or progress.step == steps_per_epoch
-                ):  # the only wait for the device
+                ):  # the loop's only look
                     progress.count_losses(torch.stack(losses).tolist())
                     losses.clear()
                     progress.blank_share = (logits.argmax(dim=2) == 0).float().mean().item()

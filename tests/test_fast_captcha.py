@@ -16,7 +16,7 @@ from scripted_package import arc_answers, dot_answers, package_picture, scripted
 
 from utils.synth.captcha import CaptchaRecipe
 from utils.synth.dice import Dice, seeded_generator, throw
-from utils.synth.fast import FastRenderer
+from utils.synth.fast import FastRenderer, Letters, _shared_columns
 from utils.synth.scribble import dot_stamp, scribbles
 from utils.synth.warp import LetterWarp
 from utils.text.charset import PRESETS
@@ -232,3 +232,17 @@ def test_a_hairline_may_take_any_turn():
     glyph, top = torch.zeros(200, dtype=torch.long), torch.zeros(200)
     drawn = LetterWarp(atlas).draw(glyph, turns, torch.full((200, 6), 0.5), top, (60, 8))
     assert drawn.isfinite().all()
+
+
+def test_a_letter_narrower_than_the_overlap_hides_no_more_than_itself() -> None:
+    """Three letters: the second, 3 wide, stands wholly on the first, and before the third."""
+    ends = torch.tensor([0, 0, 0])
+    letters = Letters(
+        picture=ends, glyph=ends, turn=ends, warp=ends, width=torch.tensor([20.0, 3.0, 20.0]),
+        height=ends, left=torch.tensor([0.0, 10.0, 8.0]), top=ends, canvas=ends, groups=[],
+        back=ends,
+    )  # fmt: skip
+    letter, column, above = _shared_columns(letters, 20)
+    assert letter.tolist() == [0, 0, 0, 1, 1, 1]  # the third begins two columns before the second
+    assert column.tolist() == [10, 11, 12, 0, 1, 2]
+    assert above.tolist() == [0, 1, 2, 2, 3, 4]

@@ -134,7 +134,8 @@ class FastRenderer:
         average = (text_width / dice.lengths).floor()
         overlaps = (dice.gaps * ((average * OVERLAP).floor() + 1)[:, None, None]).floor()
         steps = torch.stack([spaces - overlaps[..., 0] * dice.spaces, widths - overlaps[..., 1]], 2)
-        reached = steps.flatten(1).cumsum(1).view_as(steps)[..., 0]  # after the space of each
+        # Whole numbers, which add up alike on any device: after the space of each character.
+        reached = steps.long().flatten(1).cumsum(1).view_as(steps)[..., 0]
         lefts = (average * 0.1).floor()[:, None] + reached
         glyph = glyphs[picture, place]
         width, height = self.atlas.boxes[glyph].unbind(1)
@@ -177,7 +178,8 @@ def _shared_columns(letters: Letters, most: int) -> tuple[Tensor, Tensor, Tensor
     same = letters.picture[1:] == letters.picture[:-1]
     step = (letters.left[1:] - letters.left[:-1]).long()
     columns = torch.arange(most, device=step.device)
-    hidden = same[:, None] & (columns < letters.width[:-1, None] - step[:, None])
+    shared = torch.minimum(letters.width[:-1] - step, letters.width[1:])
+    hidden = same[:, None] & (columns < shared[:, None]) & (columns + step[:, None] >= 0)
     letter, column = hidden.nonzero(as_tuple=True)
     return letter, column + step[letter], column
 
