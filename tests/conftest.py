@@ -52,3 +52,12 @@ def tiny_checkpoint(tmp_path: Path) -> Path:
     path = tmp_path / "tiny model" / "best.pth"
     save_checkpoint(path, header, build_model(config).state_dict())
     return path
+
+
+@pytest.fixture
+def trained(tiny_data: Path, tmp_path: Path) -> Path:
+    """The save_dir of a run of two epochs."""
+    from small_run import run
+
+    assert run(tiny_data, tmp_path / "run", "--num_epochs", "2") == 0
+    return tmp_path / "run"

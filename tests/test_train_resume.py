@@ -1,0 +1,115 @@
+"""train.py --resume: a run goes on exactly where it was, or says why it cannot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from small_run import edit_labels, run, weights
+
+import train
+from utils.checkpoint import load_checkpoint
+from utils.errors import UserError
+from utils.training import state
+
+
+def assert_equal_weights(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "stop_at", "renderer"),
+    [("0", 2, "package"), ("1", 2, "fast"), ("0", 2, "fast"), ("0", 3, "fast")],
+)
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    num_workers: str,
+    stop_at: int,
+    renderer: str,
+) -> None:
+    """`stop_at` 3 is the last step of the epoch, which is then brought to its end."""
+    flags = ["--num_epochs", "3", "--fresh", "0.5", "--num_workers", num_workers]
+    flags += ["--renderer", renderer]
+    flags += ["--num_layers", "2"]  # so that dropout draws at random
+    assert run(tiny_data, tmp_path / "whole", *flags) == 0
+    count_step = state.Progress.count_step
+
+    def count_and_stop(progress: state.Progress, pictures: int) -> None:
+        count_step(progress, pictures)
+        if (progress.epoch, progress.step) == (1, stop_at):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state.Progress, "count_step", count_and_stop)
+        assert run(tiny_data, tmp_path / "broken", *flags) == 128 + signal.SIGTERM
+    stopped = load_checkpoint(tmp_path / "broken" / "last.pth").training
+    assert stopped is not None
+    position = (stopped["progress"]["epoch"], stopped["progress"]["step"])
+    assert position == ((1, 2) if stop_at == 2 else (2, 0))
+    assert train.main(["--resume", "auto", "--save_dir", str(tmp_path / "broken")]) == 0
+    assert_equal_weights(tmp_path / "whole" / "last.pth", tmp_path / "broken" / "last.pth")
+    assert_equal_weights(tmp_path / "whole" / "best.pth", tmp_path / "broken" / "best.pth")
+    history = [(tmp_path / name / "history.csv").read_text("utf-8") for name in ("whole", "broken")]
+    without_seconds = [[line.rsplit(",", 1)[0] for line in text.split()] for text in history]
+    assert without_seconds[0] == without_seconds[1]
+
+
+def test_a_run_from_before_there_was_a_choice_goes_on_with_the_package(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    flags = ["--num_epochs", "2", "--fresh", "1", "--renderer", "package"]
+    assert run(tiny_data, tmp_path / "run", *flags) == 0
+    last = tmp_path / "run" / "last.pth"
+    old = torch.load(last, weights_only=True)
+    del old["training"]["options"]["renderer"]
+    torch.save(old, last)
+    with pytest.raises(UserError, match="--renderer fast: the run in .* has package"):
+        train.main(["--resume", str(last), "--renderer", "fast"])
+
+
+def test_resume_names_every_flag_that_it_would_change(trained: Path) -> None:
+    with pytest.raises(UserError) as error:
+        train.main(["--resume", str(trained / "last.pth"), "--lr", "0.5", "--seed", "7"])
+    sentences = str(error.value).splitlines()
+    assert len(sentences) == 2
+    assert "--lr 0.5" in sentences[0]
+    assert "--seed 7" in sentences[1]
+
+
+def test_resume_needs_a_training_state(trained: Path) -> None:
+    with pytest.raises(UserError, match="no whole training state"):
+        train.main(["--resume", str(trained / "best.pth")])
+
+
+def test_resume_refuses_a_data_set_that_has_changed(tiny_data: Path, trained: Path) -> None:
+    edit_labels(tiny_data, "train", "000.png\t12\n")
+    with pytest.raises(UserError, match="the data set has changed since that run began"):
+        train.main(["--resume", str(trained / "last.pth")])
+
+
+def test_a_run_that_was_moved_goes_on_where_it_lies(trained: Path, tmp_path: Path) -> None:
+    moved = trained.rename(tmp_path / "moved")
+    assert train.main(["--resume", str(moved / "last.pth")]) == 0
+    assert not trained.exists()
+
+
+def test_a_copied_data_set_is_the_same_data_set(
+    tiny_data: Path, trained: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(tiny_data, tmp_path / "copy")
+    assert train.main(["--resume", str(trained / "last.pth"), "--data_root", str(copied)]) == 0
+
+
+def test_resume_auto_without_a_run_is_a_new_one(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tiny_data, tmp_path / "new", "--num_epochs", "1", "--resume", "auto") == 0
+    assert "so this is a new run" in capsys.readouterr().out
