@@ -18,7 +18,7 @@ from models.registry import BACKBONES
 from utils.checkpoint import SHIPPED_MODEL
 from utils.device import DEVICES
 from utils.errors import UserError, run_script
-from utils.options import option, parse
+from utils.options import as_flags, option, parse
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
 FIRST_LOOK = "first_look.png"
@@ -125,10 +125,7 @@ def training_flags(options: QuickStartOptions, given: frozenset[str], going_on: 
     ours = ["backbone", "num_epochs", "fresh", "seed", "device", "batch_size"]
     ours += ["num_workers", "num_threads"]
     sent = [name for name in ours if name in given or not going_on]
-    flags = ["--data_root", options.data_root, "--save_dir", options.save_dir]
-    for name in sent:
-        if getattr(options, name) is not None:
-            flags += [f"--{name}", str(getattr(options, name))]
+    flags = as_flags(options, ["data_root", "save_dir", *sent])
     if going_on:
         return [*flags, "--resume", "auto"]
     return flags if options.pretrained else [*flags, "--no-pretrained"]

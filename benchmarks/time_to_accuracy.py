@@ -10,7 +10,6 @@ the shortest run that reaches a goal is shorter than a longer run's way to it.
 
 from __future__ import annotations
 
-import csv
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -18,12 +17,20 @@ from pathlib import Path
 
 from benchmarks.pictures import draw_set
 from benchmarks.report import Report
+from benchmarks.runs import train_run
 from models.registry import BACKBONES
 from utils.device import DEVICES
-from utils.errors import UserError, run_script
+from utils.errors import run_script
 from utils.files import check_output_file
-from utils.options import option, parse
+from utils.options import as_flags, option, parse
+from utils.show.plots import new_figure, save_figure
 from utils.synth.captcha import RENDERERS
+
+PASSED_ON = (
+    "num_epochs", "backbone", "renderer", "seed", "device", "batch_size", "lr",
+    "num_workers", "num_threads",
+)  # fmt: skip
+"""Options that are train.py's."""
 
 
 @dataclass(frozen=True)
@@ -53,29 +60,15 @@ class Options:
 
 def train_once(root: Path, options: Options) -> list[dict[str, float]]:
     """history.csv of a run, a dict an epoch."""
-    import train
-
     draw_set(root, {"val": options.val_pictures})
-    save_dir = Path(options.save_dir or root / "run")
-    flags = ["--data_root", str(root), "--save_dir", str(save_dir), "--fresh", "1"]
-    flags += ["--epoch_size", str(options.num_pictures // options.num_epochs), "--no-pretrained"]
-    for name in ("num_epochs", "backbone", "renderer", "seed", "device", "batch_size", "lr",
-                 "num_workers", "num_threads"):  # fmt: skip
-        if getattr(options, name) is not None:
-            flags += [f"--{name}", str(getattr(options, name))]
-    if train.main(flags):
-        raise UserError("train.py did not end well; see above")
-    with (save_dir / "history.csv").open(encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    flags = ["--data_root", str(root), "--fresh", "1", "--no-pretrained"]
+    flags += ["--epoch_size", str(options.num_pictures // options.num_epochs)]
+    return train_run(flags + as_flags(options, PASSED_ON), Path(options.save_dir or root / "run"))
 
 
 def draw_curve(path: str, history: list[dict[str, float]], goals: tuple[float, ...]) -> None:
     """Accuracy over minutes: exact, and ignoring case."""
-    from matplotlib.figure import Figure
-
-    from utils.files import atomic_write
-
-    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    figure = new_figure(7, 4)
     axes = figure.subplots()
     minutes = [row["seconds"] / 60 for row in history]
     for name, label in (("sequence_accuracy", "exact"),
@@ -86,8 +79,7 @@ def draw_curve(path: str, history: list[dict[str, float]], goals: tuple[float, .
     axes.set(xlabel="minutes of training", ylabel="texts read, %", ylim=(40, 100), xlim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png")
+    save_figure(figure, path)
 
 
 def main(argv=None) -> int:

@@ -12,7 +12,6 @@ The workers' share is theirs of all CPU-seconds of the run, with all that comes 
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import os
 import statistics
@@ -25,10 +24,11 @@ from pathlib import Path
 
 from benchmarks.pictures import draw_set
 from benchmarks.report import Report, in_turn, median_ms, ratio
+from benchmarks.runs import train_run
 from models.registry import BACKBONES
 from utils.device import DEVICES
-from utils.errors import UserError, run_script
-from utils.options import option, parse
+from utils.errors import run_script
+from utils.options import as_flags, option, parse
 
 WAYS = {
     "default": ("fresh captchas drawn by torch", ["--fresh", "1"]),
@@ -64,29 +64,25 @@ class Options:
         ]
 
 
+def reads_files(way: str) -> bool:
+    return WAYS[way][1][:2] == ["--fresh", "0"]
+
+
 def rate(root: Path, way: str, options: Options, shares: dict[str, list[float]]) -> float:
     """Pictures a second of train.py's second epoch; the workers' share of the work to `shares`."""
-    import train
-
-    flags = [*WAYS[way][1], "--data_root", str(root), "--save_dir", str(root / "run")]
-    flags += ["--backbone", options.backbone, "--no-pretrained", "--num_epochs", "2"]
-    flags += ["--batch_size", str(options.batch_size), "--device", options.device]
-    if "--fresh 1" in " ".join(flags):
-        flags += ["--epoch_size", str(options.epoch_size)]
-    for name in ("num_workers", "num_threads"):
-        if getattr(options, name) is not None and f"--{name}" not in flags:
-            flags += [f"--{name}", str(getattr(options, name))]
+    flags = ["--data_root", str(root), "--no-pretrained", "--num_epochs", "2"]
+    flags += as_flags(options, ["backbone", "batch_size", "device", "num_workers", "num_threads"])
+    if not reads_files(way):
+        flags += as_flags(options, ["epoch_size"])
     before = os.times()
-    with contextlib.redirect_stdout(io.StringIO()) as said:
-        if train.main(flags):
-            raise UserError(f"train.py failed:\n{said.getvalue()}")
+    with contextlib.redirect_stdout(io.StringIO()):
+        history = train_run([*flags, *WAYS[way][1]], root / "run")  # a way's own flags come last
     now = os.times()
     ours = now.user + now.system - before.user - before.system
     theirs = now.children_user + now.children_system
     theirs -= before.children_user + before.children_system
     shares.setdefault(way, []).append(theirs / (ours + theirs))
-    with (root / "run" / "history.csv").open(encoding="utf-8") as file:
-        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    seconds = [row["seconds"] for row in history]
     return options.epoch_size / (seconds[1] - seconds[0])
 
 
@@ -148,8 +144,8 @@ def main(argv=None) -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        reads_files = any("0" in WAYS[way][1] for way in options.ways)
-        draw_set(root, {"train": options.epoch_size if reads_files else 1, "val": 32})
+        needs_files = any(reads_files(way) for way in options.ways)
+        draw_set(root, {"train": options.epoch_size if needs_files else 1, "val": 32})
         shares: dict[str, list[float]] = {}
         measures = {way: partial(rate, root, way, options, shares) for way in options.ways}
         rates = in_turn(measures, options.rounds)

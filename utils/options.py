@@ -11,7 +11,7 @@ import dataclasses
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +50,17 @@ class Parsed(typing.Generic[T]):
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> typing.NoReturn:
         raise UserError(f"{message}; see --help")
+
+
+def as_flags(options: Any, names: Iterable[str]) -> list[str]:
+    """A command line of these fields, for another script's main; None is left out. Not for bool."""
+    values = {name: getattr(options, name) for name in names}
+    return [
+        word
+        for name, value in values.items()
+        if value is not None
+        for word in (f"--{name}", str(value))
+    ]
 
 
 def parse(cls: type[T], argv: Sequence[str] | None, description: str, epilog: str = "") -> Parsed:

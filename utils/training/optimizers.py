@@ -41,9 +41,9 @@ class Muon(torch.optim.AdamW):
                     gradient = torch.where(self.found_inf > 0, momentum, gradient)
                     rate = rate * (1 - self.found_inf)
                 momentum.lerp_(gradient, 1 - MOMENTUM)
-                ahead = gradient.lerp(momentum, MOMENTUM)  # Nesterov
-                update = orthogonalised(ahead.flatten(1)).view_as(parameter)
-                size = 0.2 * max(ahead.flatten(1).shape) ** 0.5  # the usual size of AdamW's step
+                ahead = gradient.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov
+                update = orthogonalised(ahead).view_as(parameter)
+                size = 0.2 * max(ahead.shape) ** 0.5  # the usual size of AdamW's step
                 parameter.mul_(1 - rate * group["weight_decay"]).sub_(update * (rate * size))
                 parameter.grad = None  # AdamW passes over it
         return super().step()
