@@ -1,7 +1,7 @@
 """How fast a checkpoint reads: one picture, batches, a folder; in PyTorch and in onnxruntime.
 
   pip install -r requirements-export.txt
-  python -m benchmarks.inference --model_path checkpoints/best.pth
+  python -m benchmarks.inference
 
 The network alone goes from prepared pictures to logits; a reading from a PNG in memory to text
 and confidence (`Recognizer.read`). Both in fp32 on one thread. The folder is read from disk, on
@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.export_onnx import OnnxRecognizer, export_checked, need_onnx, open_session
 from benchmarks.pictures import draw_folder, recipe_of
 from benchmarks.report import Report, in_turn, median_ms, ratio
+from utils.checkpoint import SHIPPED_MODEL
 from utils.device import set_threads
 from utils.errors import run_script
 from utils.options import option, parse
@@ -32,7 +33,7 @@ from utils.text.charset import PRESETS
 
 @dataclass(frozen=True)
 class Options:
-    model_path: str | None = option(None, "checkpoint to read with")
+    model_path: str = option(str(SHIPPED_MODEL), "checkpoint to read with")
     rounds: int = option(5, "rounds, each of which times everything", above=0)
     calls: int = option(30, "calls a round; a tenth of them for batches", above=0)
     batch_size: int = option(64, "pictures of a batch", above=0)
@@ -43,9 +44,6 @@ class Options:
     )
     output: str | None = option(None, "Markdown file to write the tables to")
     config: str | None = option(None, "TOML recipe that presets flags")
-
-    def problems(self) -> list[str]:
-        return [] if self.model_path else ["--model_path is missing; give a checkpoint"]
 
 
 def works(reader: Recognizer, session: Any, paths: list[Path]) -> dict[str, Callable[[], object]]:

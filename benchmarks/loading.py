@@ -1,6 +1,6 @@
 """Load time of one model as .pth and as .safetensors.
 
-  python -m benchmarks.loading --model_path checkpoints/best.pth
+  python -m benchmarks.loading
 
 Both files are written from that checkpoint, without what only a resume needs. A load is
 `Recognizer.load`: read, check, build the network. In a fresh process it is the first one, after
@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.report import Report, in_turn, median_ms, ratio
-from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoint import SHIPPED_MODEL, load_checkpoint, save_checkpoint
 from utils.errors import run_script
 from utils.options import option, parse
 from utils.recognizer import Recognizer
@@ -39,14 +39,11 @@ print(json.dumps(time.perf_counter() - started))
 
 @dataclass(frozen=True)
 class Options:
-    model_path: str | None = option(None, "checkpoint whose weights are loaded")
+    model_path: str = option(str(SHIPPED_MODEL), "checkpoint whose weights are loaded")
     processes: int = option(10, "fresh processes of each format", above=0)
     loads: int = option(50, "loads of each format in one process", above=0)
     output: str | None = option(None, "Markdown file to write the table to")
     config: str | None = option(None, "TOML recipe that presets flags")
-
-    def problems(self) -> list[str]:
-        return [] if self.model_path else ["--model_path is missing; give a checkpoint"]
 
 
 def fresh_load(path: Path, whole: list[float]) -> float:

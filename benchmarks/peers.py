@@ -1,6 +1,6 @@
 """Accuracy and speed of our reader and of others, on the same pictures and in the same run.
 
-  python -m benchmarks.peers --model_path checkpoints/best.pth
+  python -m benchmarks.peers
 
 The others are not in requirements.txt; whichever is installed takes part:
 
@@ -27,6 +27,7 @@ from typing import Any
 from benchmarks.pictures import draw_folder, recipe_of
 from benchmarks.readers import PEERS, Peer, Read, own_readers
 from benchmarks.report import Report
+from utils.checkpoint import SHIPPED_MODEL
 from utils.device import set_threads
 from utils.errors import UserError, run_script
 from utils.metrics import score_texts
@@ -46,16 +47,13 @@ There = dict[str, tuple[Peer, Any, str]]
 
 @dataclass(frozen=True)
 class Options:
-    model_path: str | None = option(None, "our checkpoint")
+    model_path: str = option(str(SHIPPED_MODEL), "our checkpoint")
     n: int = option(1000, "pictures of each set", above=0)
     timed: int = option(100, "of these, read once more with threads as they come", least=0)
     only: tuple[str, ...] = option((), "readers whose names begin so (default: all)")
     seed: int = option(0, "of the pictures", least=0)
     output: str | None = option(None, "Markdown file to write the tables to")
     config: str | None = option(None, "TOML recipe that presets flags")
-
-    def problems(self) -> list[str]:
-        return [] if self.model_path else ["--model_path is missing; give a checkpoint"]
 
 
 @dataclass

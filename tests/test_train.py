@@ -17,6 +17,7 @@ from models.losses import ctc_loss
 from models.registry import BACKBONES
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
+from utils.metrics import Score
 from utils.synth.captcha import CaptchaRecipe
 from utils.training import state
 from utils.training.data import FRESH_EPOCH, read_data
@@ -157,3 +158,11 @@ def test_safetensors_is_another_form_of_best(tiny_data: Path, tmp_path: Path) ->
     )
     assert load_checkpoint(tmp_path / "run" / "best.safetensors").header.charset.name == "digits"
     assert not (tmp_path / "run" / "best.pth").exists()
+
+
+def test_epochs_of_milliseconds_have_times_of_their_own() -> None:
+    progress = state.Progress()
+    for seconds in (0.011, 0.052):
+        progress.seconds = seconds
+        progress.end_epoch(Score(), 0.0, 1e-3)
+    assert [row["seconds"] for row in progress.history] == [0.011, 0.052]

@@ -101,7 +101,7 @@ class Progress:
                 "lr": lr,
                 "blank_share": round(self.blank_share, 4),
                 "skipped": self.non_finite,
-                "seconds": round(self.seconds, 1),
+                "seconds": round(self.seconds, 3),
             }
         )
         reached = [score.sequence_accuracy, -val_loss if math.isfinite(val_loss) else -math.inf]
