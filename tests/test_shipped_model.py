@@ -19,7 +19,7 @@ from utils.recognizer import Recognizer
 from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
 from utils.text.charset import PRESETS
 
-LEAST_EXACT = 0.88
+LEAST_EXACT = 0.94
 """Of the 200 pictures below. It goes with the file: a better model raises it."""
 
 ALNUM62 = PRESETS["alnum62"]
