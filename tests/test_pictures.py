@@ -14,7 +14,7 @@ from utils.dataset import BadRows, open_dataset
 from utils.picture import ImageSpec, prepare
 from utils.synth.captcha import CaptchaRecipe
 from utils.text.charset import preset_charset
-from utils.training.pictures import Batch, Step, TrainingPictures, as_input, collate, join
+from utils.training.pictures import Batch, Block, TrainingPictures, as_input, collate, join
 
 RECIPE = CaptchaRecipe("0123456789", "digits", 2, 4, 80, 32)
 DIGITS = preset_charset("digits")
@@ -59,24 +59,24 @@ def test_drawn_pictures_are_prepared_as_those_from_disk(spec: ImageSpec) -> None
 
 @pytest.mark.parametrize("renderer", ["package", "fast"])
 @pytest.mark.parametrize("fresh", [0.0, 0.5, 1.0])
-def test_a_step_is_a_function_of_seed_epoch_and_place(
+def test_a_block_is_a_function_of_seed_epoch_and_place(
     tiny_data: Path, renderer: str, fresh: float
 ) -> None:
-    step = Step(1, 0, [3, 7, 1, 4, 8, 9])
+    block = Block(1, 0, [3, 7, 1, 4, 8, 9])
     first = pictures_of(tiny_data, fresh, renderer)
-    _ = first[Step(0, 1, [5, 2])]  # what was drawn before does not count
-    assert_same(first[step], pictures_of(tiny_data, fresh, renderer)[step])
-    other = first[replace(step, epoch=2)]
-    assert torch.equal(other.images, first[step].images) == (fresh == 0)
-    batch = first[step]
+    _ = first[Block(0, 1, [5, 2])]  # what was drawn before does not count
+    assert_same(first[block], pictures_of(tiny_data, fresh, renderer)[block])
+    other = first[replace(block, epoch=2)]
+    assert torch.equal(other.images, first[block].images) == (fresh == 0)
+    batch = first[block]
     assert batch.images.shape == (6, 1, 32, 80)
     assert batch.images.dtype == torch.float32
     assert len(batch.targets) == len(batch.target_lengths) == 6
 
 
-def test_fast_pictures_differ_from_step_to_step() -> None:
+def test_fast_pictures_differ_from_block_to_block() -> None:
     pictures = pictures_of(None, 1.0, "fast")
-    one, other = pictures[Step(0, 0, [0, 1])], pictures[Step(0, 1, [0, 1])]
+    one, other = pictures[Block(0, 0, [0, 1])], pictures[Block(0, 1, [0, 1])]
     assert not torch.equal(one.images, other.images)
 
 
@@ -85,7 +85,7 @@ def test_targets_of_drawn_pictures_are_classes_of_the_charset() -> None:
     charset = preset_charset("alnum62")
     recipe = replace(RECIPE, characters="Zb7")
     pictures = TrainingPictures([], SPEC, charset, 0, recipe, 1.0, "fast")
-    batch = pictures[Step(0, 0, list(range(40)))]
+    batch = pictures[Block(0, 0, list(range(40)))]
     found = {
         charset.decode(ids[:length].tolist())
         for ids, length in zip(batch.targets, batch.target_lengths, strict=True)
@@ -96,12 +96,16 @@ def test_targets_of_drawn_pictures_are_classes_of_the_charset() -> None:
 
 def test_half_fresh_reads_the_other_half_from_disk(tiny_data: Path) -> None:
     pictures = pictures_of(tiny_data, 0.5, "fast")
-    step = Step(0, 0, list(range(12)))
-    read = pictures_of(tiny_data, 0.0, "fast")[step].images
-    mixed = pictures[step].images
-    known = [any(torch.equal(image, other) for other in read) for image in mixed]
+    block = Block(0, 0, list(range(12)))
+    read = pictures_of(tiny_data, 0.0, "fast")[block]
+    mixed = pictures[block]
+    known = [torch.equal(one, other) for one, other in zip(mixed.images, read.images, strict=True)]
     assert 0 < sum(known) < 12
-    assert known == sorted(known, reverse=True)  # those from disk come first
+    assert known != sorted(known, reverse=True)  # each at its place, whoever made it
+    for place in range(12):
+        length = mixed.target_lengths[place]
+        same = torch.equal(mixed.targets[place, :length], read.targets[place, :length])
+        assert same or not known[place]
 
 
 def test_joined_batches_are_padded_to_the_larger() -> None:

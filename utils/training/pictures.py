@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -22,8 +23,9 @@ from utils.text.charset import Charset
 
 
 @dataclass(frozen=True)
-class Step:
-    """Which pictures a step learns from: places in the training split, or of the epoch's fresh."""
+class Block:
+    """Pictures of one step, or of a few that are made together: places in the training split, or
+    of the epoch's fresh. `index` is that of the first step."""
 
     epoch: int
     index: int
@@ -46,6 +48,11 @@ class Batch:
     def pin_memory(self) -> Batch:
         """Called by the DataLoader, so that copies to a GPU do not wait."""
         return self.each(Tensor.pin_memory)
+
+    def split(self, size: int) -> Iterator[Batch]:
+        """Batches of `size` pictures, the last one of what is left; no copies."""
+        for start in range(0, len(self.images), size):
+            yield self.each(itemgetter(slice(start, start + size)))
 
     def to(self, device: torch.device) -> Batch:
         moved = self.each(lambda value: value.to(device, non_blocking=True))
@@ -70,14 +77,14 @@ class FreshPictures:
 
 
 class TrainingPictures:
-    """Map-style data set from a Step to its Batch.
+    """Map-style data set from a Block to its Batch.
 
     The share `fresh` of each epoch is drawn anew by the recipe, the rest is read from the rows and
     varied in colour. Fresh pictures are all different as they are, and jitter would blur what
     little tells v from V: it cost 2 points on them.
 
     Picture i of epoch e is a function of (seed, e, i); those of the fast renderer, which draws them
-    together, of (seed, e, step) and `device`.
+    together, of (seed, e, block) and `device`.
     """
 
     def __init__(
@@ -98,23 +105,33 @@ class TrainingPictures:
         self._package: CaptchaRenderer | None = None
         self._fast: FreshPictures | None = None
 
-    def __getitem__(self, step: Step) -> Batch:
-        items, num_fast = [], 0
-        for index in step.pictures:
-            rng = random.Random(f"{self.seed}/{step.epoch}/{index}")
+    @property
+    def in_blocks(self) -> bool:
+        """Whether many at once are made in less time than few."""
+        return self.fresh > 0 and self.renderer == "fast"
+
+    def __getitem__(self, block: Block) -> Batch:
+        items, read, drawn = [], [], []
+        for place, index in enumerate(block.pictures):
+            rng = random.Random(f"{self.seed}/{block.epoch}/{index}")
             if self.recipe is None or rng.random() >= self.fresh:
                 items.append(self._read(self.rows[index], rng))
+                read.append(place)
             elif self.renderer == "fast":
-                num_fast += 1
+                drawn.append(place)
             else:
-                items.append(self._draw(self.recipe, step.epoch, index))
-        if not num_fast:
+                items.append(self._draw(self.recipe, block.epoch, index))
+                read.append(place)
+        if not drawn:
             return collate(items, self.charset)
         if self._fast is None:  # made here, because it does not travel to a worker
             assert self.recipe is not None
             self._fast = FreshPictures(self.recipe, self.spec, self.charset, self.device)
-        drawn = self._fast.draw(num_fast, self.seed, "fresh", step.epoch, step.index)
-        return join(collate(items, self.charset), drawn) if items else drawn
+        fresh = self._fast.draw(len(drawn), self.seed, "fresh", block.epoch, block.index)
+        if not items:
+            return fresh
+        back = torch.tensor(read + drawn).argsort()
+        return join(collate(items, self.charset), fresh).each(lambda value: value[back])
 
     def _read(self, row: Row, rng: random.Random) -> tuple[np.ndarray, str]:
         try:
