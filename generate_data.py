@@ -28,7 +28,7 @@ from utils.picture import open_picture
 from utils.show.contact_sheet import write_contact_sheet
 from utils.synth.captcha import RENDERERS, CaptchaRecipe, font_problems
 from utils.synth.description import check_target, describe, split_sizes, write_description
-from utils.synth.drawing import MOST_BLOCK_PIXELS, draw_all, file_name, split_chunks
+from utils.synth.drawing import draw_all, file_name, split_chunks
 from utils.text.charset import PRESETS, preset_charset, read_charset_file
 
 SAMPLES = 20
@@ -97,12 +97,6 @@ class GenerateOptions:
                 for (name, size), share in zip(self.sizes.items(), self.split_ratio, strict=True)
                 if share and not size
             ]
-        if self.renderer == "fast" and self.width * self.height > MOST_BLOCK_PIXELS:
-            problems.append(
-                f"--width {self.width} and --height {self.height}: more than the "
-                f"{MOST_BLOCK_PIXELS:,} pixels that --renderer fast can draw; make the pictures "
-                "smaller, or use --renderer package"
-            )
         outputs = ["dataset.json", "samples.png", *(f"{split}/labels.txt" for split in SPLITS)]
         try:
             for name in outputs:

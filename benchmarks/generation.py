@@ -37,7 +37,9 @@ class Options:
     min_length: int = option(4, "shortest text", above=0)
     max_length: int = option(8, "longest text", above=0)
     block: int | None = option(
-        None, "pictures that the fast renderer draws at once (default: 64; cuda: 4096)", above=0
+        None,
+        "pictures that the fast renderer draws at once (default: as in training, 128; cuda: 4096)",
+        above=0,
     )
     device: str = option("cpu", "where the fast renderer draws", DEVICES)
     output: str | None = option(None, "Markdown file to write the table to")
@@ -108,8 +110,8 @@ def main(argv=None) -> int:
     options: Options = parse(Options, argv, (__doc__ or "").strip()).options
     set_threads(1)
     device = pick_device(options.device)
-    block = options.block or (4096 if device.type == "cuda" else 64)
     recipe = recipe_of(options.charset, options.min_length, options.max_length)
+    block = options.block or (4096 if device.type == "cuda" else recipe.block_size)
     where = "one core" if device.type == "cpu" else device.type
     renderers = {
         PACKAGE: package(recipe),

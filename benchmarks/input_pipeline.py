@@ -68,13 +68,16 @@ def ms_a_batch(pictures: TrainingPictures, num_workers: int, options: Options) -
     """Milliseconds until the next batch is there, mean over the steps of a round."""
     from utils.training.batches import EpochBatches, training_batches
 
-    order = EpochBatches(len(pictures.rows), options.batch_size, num_epochs=1, seed=0)
+    at_once = pictures.steps_at_once(options.batch_size)
+    steps = -(-options.steps // at_once) * at_once  # whole blocks
+    order = EpochBatches((at_once + steps) * options.batch_size, options.batch_size, 1, seed=0)
     with closing(training_batches(pictures, order, num_workers)) as batches:
-        next(batches)
-        started = time.perf_counter()
-        for _ in range(options.steps):
+        for _ in range(at_once):
             next(batches)
-        return (time.perf_counter() - started) / options.steps * 1000
+        started = time.perf_counter()
+        for _ in range(steps):
+            next(batches)
+        return (time.perf_counter() - started) / steps * 1000
 
 
 def main(argv=None) -> int:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 DARKER = 12
 """Levels by which ink is darker than paper, or more."""
 
-BLOCK = 32
 SHOWN = 14
 """Pictures of each renderer in the figure, in two rows."""
 
@@ -87,9 +86,9 @@ def fast_looks(recipe: CaptchaRecipe, n: int, seed: int) -> Looks:
     renderer = FastRenderer(recipe, channels=3)
     pictures: list[Image.Image] = []
     letters: list[Image.Image] = []
-    for start in range(0, n, BLOCK):
-        generator = seeded_generator(seed, "looks", start // BLOCK)
-        dice = throw(recipe, renderer.atlas.num_fonts, BLOCK, generator)
+    for start in range(0, n, recipe.block_size):
+        generator = seeded_generator(seed, "looks", start // recipe.block_size)
+        dice = throw(recipe, renderer.atlas.num_fonts, recipe.block_size, generator)
         off = {name: torch.full_like(getattr(dice, name), -9999) for name in ("dots", "arcs")}
         for kind, thrown in ((pictures, dice), (letters, replace(dice, **off))):
             drawn = renderer.render(thrown).images.byte().permute(0, 2, 3, 1).numpy()

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from utils.picture import ImageSpec
+from utils.synth import captcha
 from utils.synth.captcha import CaptchaRecipe
 from utils.text.charset import preset_charset
-from utils.training import batches
 from utils.training.batches import EpochBatches, one_ahead, training_batches
 from utils.training.pictures import Batch, Block, TrainingPictures
 
@@ -48,7 +48,7 @@ def test_an_epoch_is_a_seeded_permutation_in_blocks() -> None:
 def test_from_any_step_on_the_batches_are_those_of_the_whole_run(
     renderer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "AT_ONCE", 12)  # three steps of four
+    monkeypatch.setattr(captcha, "BLOCK_PIXELS", 12 * 80 * 32)  # three steps of four
     whole = images(EpochBatches(18, 4, 2, seed=0), renderer)
     assert [len(batch) for batch in whole] == [4, 4, 4, 4, 2] * 2
     for step in range(1, 5):

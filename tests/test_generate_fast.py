@@ -12,22 +12,22 @@ from PIL import Image
 from small_set import contents, make
 
 from utils.dataset import SPLITS, BadRows, open_dataset
-from utils.synth.captcha import CaptchaRecipe
+from utils.synth.captcha import BLOCK_PIXELS, CaptchaRecipe
 from utils.synth.dice import seeded_generator
-from utils.synth.drawing import BLOCK, split_chunks
+from utils.synth.drawing import split_chunks
 from utils.synth.fast import FastRenderer
 
 
 def test_a_set_of_the_fast_renderer_is_drawn_in_blocks(tmp_path):
-    assert make(tmp_path, seed=5, num_samples=100, renderer="fast") == 0
+    assert make(tmp_path, seed=5, num_samples=200, renderer="fast") == 0
     data = open_dataset(tmp_path, BadRows(0))
     assert data.recipe == CaptchaRecipe("0123456789", "digits", 2, 3, 80, 32)
     renderer = FastRenderer(data.recipe, channels=3)
     for split in SPLITS:
         for index, row in enumerate(data.split(split)):
-            block, place = divmod(index, BLOCK)
+            block, place = divmod(index, data.recipe.block_size)
             if place == 0:
-                drawn = renderer.draw(BLOCK, seeded_generator(5, split, block))
+                drawn = renderer.draw(data.recipe.block_size, seeded_generator(5, split, block))
             label = "".join(map(str, drawn.characters[place, : drawn.lengths[place]].tolist()))
             assert row.label == label
             with Image.open(row.path) as picture:
@@ -38,11 +38,13 @@ def test_a_set_of_the_fast_renderer_is_drawn_in_blocks(tmp_path):
     assert set(description["versions"]) == {"project", "captcha", "pillow", "torch"}
 
 
-@pytest.mark.parametrize("size", [(16, 16), (80, 32), (160, 60), (1000, 1000)])
+@pytest.mark.parametrize("size", [(16, 16), (80, 32), (160, 60), (300, 100), (1000, 1500)])
 def test_no_block_is_cut_in_two(size):
     recipe = CaptchaRecipe("01", "bits", width=size[0], height=size[1])
+    assert 1 <= recipe.block_size <= 128
+    assert recipe.block_size == 1 or recipe.block_size * size[0] * size[1] <= BLOCK_PIXELS
     chunks = split_chunks(Path(), recipe, {"train": 150, "val": 33}, 0, "fast")
-    assert [chunk.start for chunk in chunks if chunk.start % BLOCK] == []
+    assert [chunk.start for chunk in chunks if chunk.start % recipe.block_size] == []
     assert sum(chunk.stop - chunk.start for chunk in chunks) == 183
 
 

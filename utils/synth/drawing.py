@@ -35,12 +35,6 @@ MOST_WORKERS = 61
 CHUNK_PIXELS = 64 * 160 * 60
 """Work of a fifth of a second, which is what Ctrl-C waits for."""
 
-BLOCK = 32
-"""Pictures that the fast renderer draws at once. They depend on it: it is no setting."""
-
-MOST_BLOCK_PIXELS = 1_000_000
-"""Of one picture of a block, which then takes about 2 GB to draw."""
-
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -78,24 +72,24 @@ class Renderer(Protocol):
 class BlockRenderer:
     """The fast renderer as the Renderer of a set, on one thread: there is a process for each core.
 
-    Picture k is number k % BLOCK of a block, which (seed, split, k // BLOCK) draw as a whole.
+    Picture k is number k % size of a block, which (seed, split, k // size) draw as a whole.
     """
 
     def __init__(self, recipe: CaptchaRecipe):
         set_threads(1)
         from utils.synth.fast import FastRenderer
 
-        self._characters = recipe.characters
+        self._characters, self._size = recipe.characters, recipe.block_size
         self._fast = FastRenderer(recipe, channels=3)
         self._dice = lru_cache(maxsize=1)(self._throw)
         self._pictures = lru_cache(maxsize=1)(self._render)
 
     def draw(self, seed: int, split: str, index: int) -> tuple[Image.Image, str]:
-        pictures = self._pictures(seed, split, index // BLOCK)
-        return Image.fromarray(pictures[index % BLOCK]), self.text(seed, split, index)
+        pictures = self._pictures(seed, split, index // self._size)
+        return Image.fromarray(pictures[index % self._size]), self.text(seed, split, index)
 
     def text(self, seed: int, split: str, index: int) -> str:
-        dice, place = self._dice(seed, split, index // BLOCK), index % BLOCK
+        dice, place = self._dice(seed, split, index // self._size), index % self._size
         places = dice.characters[place, : int(dice.lengths[place])]
         return "".join(self._characters[i] for i in places.tolist())
 
@@ -103,10 +97,10 @@ class BlockRenderer:
         from utils.synth.dice import seeded_generator, throw
 
         generator = seeded_generator(seed, split, block)
-        return throw(self._fast.recipe, self._fast.atlas.num_fonts, BLOCK, generator)
+        return throw(self._fast.recipe, self._fast.atlas.num_fonts, self._size, generator)
 
     def _render(self, seed: int, split: str, block: int) -> np.ndarray:
-        """(BLOCK, H, W, 3) of bytes."""
+        """(size, H, W, 3) of bytes."""
         images = self._fast.render(self._dice(seed, split, block)).images
         return images.byte().permute(0, 2, 3, 1).contiguous().numpy()
 
@@ -119,7 +113,7 @@ def split_chunks(
     root: Path, recipe: CaptchaRecipe, sizes: dict[str, int], seed: int, renderer: str = "package"
 ) -> list[Chunk]:
     """The pictures of all splits, cut into pieces of work, split by split; no block is cut."""
-    whole = BLOCK if renderer == "fast" else 1
+    whole = recipe.block_size if renderer == "fast" else 1
     most = min(CHUNK_PIXELS // (recipe.width * recipe.height), 64)
     step = max(most // whole, 1) * whole
     return [

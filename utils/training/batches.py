@@ -19,10 +19,6 @@ from torch.utils.data import DataLoader
 from utils.errors import UserError
 from utils.training.pictures import Batch, Block, TrainingPictures
 
-AT_ONCE = 128
-"""Pictures that the fast renderer draws together, where a step has fewer: a sixth less time than
-32 by 32."""
-
 
 @dataclass(frozen=True)
 class EpochBatches:
@@ -74,8 +70,7 @@ def training_batches(
 ) -> Generator[Batch]:
     """Batches in order, prepared in the background: by a pool of workers (0: in this process), or
     on the GPU that draws them."""
-    if pictures.in_blocks:
-        order = replace(order, steps_at_once=max(1, AT_ONCE // order.batch_size))
+    order = replace(order, steps_at_once=pictures.steps_at_once(order.batch_size))
     if pictures.device.type == "cuda":
         blocks = _drawn_ahead(pictures, order)
     else:

@@ -105,10 +105,11 @@ class TrainingPictures:
         self._package: CaptchaRenderer | None = None
         self._fast: FreshPictures | None = None
 
-    @property
-    def in_blocks(self) -> bool:
-        """Whether many at once are made in less time than few."""
-        return self.fresh > 0 and self.renderer == "fast"
+    def steps_at_once(self, batch_size: int) -> int:
+        """Steps whose pictures are best made together: more than 1 for the fast renderer."""
+        if self.recipe is None or self.fresh == 0 or self.renderer != "fast":
+            return 1
+        return max(1, self.recipe.block_size // batch_size)
 
     def __getitem__(self, block: Block) -> Batch:
         items, read, drawn = [], [], []
