@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,8 +21,10 @@ from utils.errors import UserError
 from utils.metrics import Score
 from utils.synth.captcha import CaptchaRecipe
 from utils.training import state
+from utils.training.console import idle_flags
 from utils.training.data import FRESH_EPOCH, read_data
 from utils.training.setup import COMMON_DEFAULTS
+from utils.training.weights import RANDOM_WEIGHTS
 
 
 def test_a_run_leaves_checkpoints_history_and_pictures(trained: Path) -> None:
@@ -166,3 +169,10 @@ def test_epochs_of_milliseconds_have_times_of_their_own() -> None:
         progress.seconds = seconds
         progress.end_epoch(Score(), 0.0, 1e-3)
     assert [row["seconds"] for row in progress.history] == [0.011, 0.052]
+
+
+@pytest.mark.parametrize(("device", "told"), [("cpu", 0), ("cuda", 1)])
+def test_workers_are_idle_where_the_gpu_draws(device: str, told: int) -> None:
+    run = SimpleNamespace(options=train.TrainOptions(), origin=RANDOM_WEIGHTS)
+    run.drawing_device = torch.device(device)
+    assert len(idle_flags(run, frozenset({"num_workers"}))) == told

@@ -48,17 +48,19 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
     )
     if device == "mps":
         print("the CTC loss runs on the CPU: mps has none")
-    for sentence in idle_flags(options, given, run.origin == RANDOM_WEIGHTS):
+    for sentence in idle_flags(run, given):
         print(f"warning: {sentence}")
 
 
-def idle_flags(options: TrainOptions, given: frozenset[str], random_weights: bool) -> list[str]:
+def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
     """A sentence for each given flag that has no effect beside the others."""
+    options = run.options
     reasons = {
-        "backbone_lr_ratio": random_weights and "no weights were loaded",
+        "backbone_lr_ratio": run.origin == RANDOM_WEIGHTS and "no weights were loaded",
         "charset_change": not options.init_from and "it goes with --init_from",
         "color_jitter": options.fresh == 1 and "--fresh 1 reads no training picture from disk",
         "renderer": options.fresh == 0 and "nothing is drawn anew without --fresh",
+        "num_workers": run.drawing_device.type == "cuda" and "the GPU draws the pictures itself",
         "warmup": options.scheduler in ("step", "constant") and "it goes with onecycle and cosine",
         "step_size": options.scheduler != "step" and "it goes with --scheduler step",
         "gamma": options.scheduler != "step" and "it goes with --scheduler step",
