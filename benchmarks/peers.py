@@ -141,7 +141,7 @@ def measure(there: There, characters: str, pictures: Pictures, timed: int) -> li
 def main(argv=None) -> int:
     options: Options = parse(Options, argv, (__doc__ or "").strip()).options
     threads = set_threads(None)
-    model_path = Path(options.model_path or "")
+    model_path = Path(options.model_path)
     Recognizer.load(model_path, "cpu")  # tells of a bad file before the others are started
     report = Report("peers", argv, options.output, ["captcha"])
     with tempfile.TemporaryDirectory() as folder:
