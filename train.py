@@ -91,6 +91,10 @@ class TrainOptions:
     epoch_size: int = option(
         None, "pictures of an epoch of --fresh 1 (default: as many as the train split has)", above=0
     )
+    hard_characters: str | None = option(
+        None, "characters that fresh pictures hold more often, such as vV0O"
+    )
+    hard_weight: int = option(3, "how many times as often", least=1)
     color_jitter: float = option(
         0.2,
         "brightness, contrast and colour of pictures from disk vary by this much",
@@ -193,7 +197,7 @@ def train(run: Run) -> int:
     recognizer = Recognizer(model, spec, charset, device, run.amp_dtype)
     progress = Progress(**run.resumed["progress"]) if run.resumed else Progress()
     pictures = TrainingPictures(
-        run.data.train, spec, charset, options.seed, run.data.recipe, options.fresh,
+        run.data.train, spec, charset, options.seed, run.data.fresh_recipe, options.fresh,
         options.renderer, options.color_jitter, run.drawing_device,
     )  # fmt: skip
     order = EpochBatches(

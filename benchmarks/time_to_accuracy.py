@@ -28,7 +28,7 @@ from utils.synth.captcha import RENDERERS
 
 PASSED_ON = (
     "num_epochs", "backbone", "renderer", "seed", "device", "batch_size", "lr",
-    "num_workers", "num_threads",
+    "num_workers", "num_threads", "hard_characters", "hard_weight",
 )  # fmt: skip
 """Options that are train.py's."""
 
@@ -41,6 +41,10 @@ class Options:
     goals: tuple[float, ...] = option((0.9,), "shares of texts read exactly", least=0, most=1)
     backbone: str = option("light", "network", tuple(BACKBONES))
     renderer: str = option("fast", "what draws the fresh pictures", RENDERERS)
+    hard_characters: str | None = option(
+        None, "characters that the fresh pictures hold more often, such as vV0OxXzZ"
+    )
+    hard_weight: int | None = option(None, "train.py's", above=0)
     batch_size: int | None = option(None, "pictures a step (default: the backbone's)", above=0)
     lr: float | None = option(None, "peak learning rate (default: the backbone's)", above=0)
     num_workers: int | None = option(None, "train.py's", least=0)

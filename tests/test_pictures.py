@@ -11,9 +11,11 @@ import torch
 from PIL import Image
 
 from utils.dataset import BadRows, open_dataset
+from utils.errors import UserError
 from utils.picture import ImageSpec, prepare
 from utils.synth.captcha import CaptchaRecipe
 from utils.text.charset import preset_charset
+from utils.training.data import more_often
 from utils.training.pictures import Batch, Block, TrainingPictures, as_input, collate, join
 
 RECIPE = CaptchaRecipe("0123456789", "digits", 2, 4, 80, 32)
@@ -92,6 +94,21 @@ def test_targets_of_drawn_pictures_are_classes_of_the_charset() -> None:
     }
     assert set("".join(found)) == set("Zb7")
     assert {len(text) for text in found} == {2, 3, 4}
+
+
+@pytest.mark.parametrize("renderer", ["package", "fast"])
+def test_hard_characters_are_drawn_more_often(renderer: str) -> None:
+    recipe = more_often(RECIPE, "377", 5)
+    pictures = TrainingPictures([], SPEC, DIGITS, 0, recipe, 1.0, renderer)
+    batch = pictures[Block(0, 0, list(range(200)))]
+    ids = [ids[:n].tolist() for ids, n in zip(batch.targets, batch.target_lengths, strict=True)]
+    text = "".join(DIGITS.decode(each) for each in ids)
+    assert len(text) > 500
+    for character in "0123456789":
+        share = 5 / 18 if character in "37" else 1 / 18
+        assert text.count(character) / len(text) == pytest.approx(share, rel=0.5)
+    with pytest.raises(UserError, match="--hard_characters 3x: 'x' is not among the characters"):
+        more_often(RECIPE, "3x", 2)
 
 
 def test_half_fresh_reads_the_other_half_from_disk(tiny_data: Path) -> None:

@@ -59,6 +59,11 @@ def test_an_epoch_is_the_training_split_unless_a_size_is_given(tiny_data: Path) 
     options = train.TrainOptions(data_root=str(tiny_data), fresh=1.0)
     assert read_data(options).epoch_size == 12
     assert read_data(dataclasses.replace(options, epoch_size=5)).epoch_size == 5
+    hard = read_data(dataclasses.replace(options, hard_characters="05", hard_weight=2))
+    assert hard.fresh_recipe is not None
+    assert hard.fresh_recipe.characters == "012345678905"
+    assert hard.recipe is not None
+    assert hard.recipe.characters == "0123456789"
     shutil.rmtree(tiny_data / "train")
     assert read_data(options).epoch_size == FRESH_EPOCH
 

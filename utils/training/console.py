@@ -60,6 +60,8 @@ def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
         "charset_change": not options.init_from and "it goes with --init_from",
         "color_jitter": options.fresh == 1 and "--fresh 1 reads no training picture from disk",
         "renderer": options.fresh == 0 and "nothing is drawn anew without --fresh",
+        "hard_characters": options.fresh == 0 and "nothing is drawn anew without --fresh",
+        "hard_weight": not options.hard_characters and "it goes with --hard_characters",
         "num_workers": run.drawing_device.type == "cuda" and "the GPU draws the pictures itself",
         "warmup": options.scheduler in ("step", "constant") and "it goes with onecycle and cosine",
         "step_size": options.scheduler != "step" and "it goes with --scheduler step",

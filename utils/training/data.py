@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,8 @@ class Data:
     recipe: CaptchaRecipe | None
     epoch_size: int
     """Pictures of one epoch: as many as there are to train on, unless all are drawn anew."""
+    fresh_recipe: CaptchaRecipe | None = None
+    """The recipe with the hard characters more often, which fresh pictures are drawn by."""
 
     def fingerprint(self) -> str:
         """SHA-256 of all file names and labels in order, and of the recipe."""
@@ -73,7 +75,25 @@ def read_data(options: TrainOptions) -> Data:
         batch = train[: options.batch_size]
         return Data(data.root, batch * OVERFIT_STEPS, batch, None, len(batch) * OVERFIT_STEPS)
     epoch_size = options.epoch_size or len(train) or FRESH_EPOCH
-    return Data(data.root, train, val, data.recipe, epoch_size)
+    fresh_recipe = data.recipe
+    if options.fresh > 0 and options.hard_characters and data.recipe is not None:
+        fresh_recipe = more_often(data.recipe, options.hard_characters, options.hard_weight)
+    return Data(data.root, train, val, data.recipe, epoch_size, fresh_recipe)
+
+
+def more_often(recipe: CaptchaRecipe, characters: str, weight: int) -> CaptchaRecipe:
+    """The recipe with each of these characters `weight` times, so that it is drawn so often.
+
+    UserError where the recipe has not got them.
+    """
+    if missing := set(characters) - set(recipe.characters):
+        raise UserError(
+            f"--hard_characters {characters}: {''.join(sorted(missing))!r} is not among the "
+            f"characters of {recipe.charset_name}, which the set is drawn from; leave it out"
+        )
+    return replace(
+        recipe, characters=recipe.characters + "".join(dict.fromkeys(characters)) * (weight - 1)
+    )
 
 
 def check_same_data(resumed: Checkpoint, data: Data) -> None:
