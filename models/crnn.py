@@ -78,10 +78,11 @@ class CRNN(nn.Module):
         self.frozen_stages: tuple[str, ...] = ()
 
     def lengths(self, images: Tensor, widths: Tensor | None) -> Tensor:
-        """True time steps (N,) of a padded batch."""
+        """True time steps (N,) of a padded batch; on the CPU, where the loss wants them, if all of
+        them are the same."""
         if widths is None:
             steps = self.backbone.out_width(images.shape[3])
-            return torch.full((images.shape[0],), steps, dtype=torch.long, device=images.device)
+            return torch.full((images.shape[0],), steps, dtype=torch.long)
         return self.backbone.out_width(widths)
 
     def encode(self, images: Tensor, widths: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from models.config import ModelConfig
+from models.registry import build_model
 from utils.dataset import BadRows, open_dataset
 from utils.errors import UserError
 from utils.picture import ImageSpec, prepare
@@ -136,3 +138,15 @@ def test_joined_batches_are_padded_to_the_larger() -> None:
     assert both.targets.tolist() == [[2, 0, 0], [3, 4, 5]]
     assert both.target_lengths.tolist() == [1, 3]
     assert join(other, other).widths is None
+
+
+def test_lengths_stay_on_the_cpu_for_the_loss() -> None:
+    batch = pictures_of(None, 1.0, "fast")[Block(0, 0, [0, 1, 2])].to(torch.device("meta"))
+    assert batch.images.is_meta
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    assert batch.targets.is_meta
+    assert batch.target_lengths.is_cpu
+    with torch.device("meta"):
+        model = build_model(ModelConfig())
+    assert model.lengths(batch.images, None).device.type == "cpu"
+    assert model.lengths(batch.images, None).tolist() == [20] * 3

@@ -116,7 +116,7 @@ def _drawn_ahead(pictures: TrainingPictures, order: EpochBatches) -> Generator[B
             return batch
 
     for batch in one_ahead(draw, order):
-        for tensor in (batch.images, batch.targets, batch.target_lengths):
+        for tensor in (batch.images, batch.targets):
             tensor.record_stream(torch.cuda.current_stream(pictures.device))
         yield batch
 

@@ -55,9 +55,10 @@ class Batch:
             yield self.each(itemgetter(slice(start, start + size)))
 
     def to(self, device: torch.device) -> Batch:
+        """On that device, but for the target lengths, which the loss wants on the CPU."""
         moved = self.each(lambda value: value.to(device, non_blocking=True))
         images = moved.images.contiguous(memory_format=torch.channels_last)
-        return replace(moved, images=images)
+        return replace(moved, images=images, target_lengths=self.target_lengths)
 
 
 class FreshPictures:
@@ -73,7 +74,8 @@ class FreshPictures:
     def draw(self, count: int, *seed: int | str) -> Batch:
         drawn = self._renderer.draw(count, seeded_generator(*seed, device=self._device))
         images = as_input(drawn.images, self._spec)
-        return Batch(images, None, self._classes[drawn.characters], drawn.lengths)
+        targets = self._classes[drawn.characters]
+        return Batch(images, None, targets, drawn.lengths.cpu())
 
 
 class TrainingPictures:
