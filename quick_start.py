@@ -36,6 +36,9 @@ class QuickStartOptions:
     fresh: float = option(
         1.0, "share of each epoch that is drawn anew instead of read from disk", least=0, most=1
     )
+    hard_characters: str = option(
+        "vV0OxXzZ", "characters that fresh pictures hold three times as often, if it draws the set"
+    )
     data_root: str = option("./data/quick_start", "where the data set goes")
     save_dir: str = option("./checkpoints/quick_start", "where the checkpoints go")
     output_path: str = option(
@@ -124,6 +127,9 @@ def training_flags(options: QuickStartOptions, given: frozenset[str], going_on: 
     """The command line of train.py for this quick start; a run that goes on knows its own flags."""
     ours = ["backbone", "num_epochs", "fresh", "seed", "device", "batch_size"]
     ours += ["num_workers", "num_threads"]
+    draws = options.fresh > 0 and not options.skip_data_gen  # else the set may not have them
+    if draws or "hard_characters" in given:
+        ours += ["hard_characters"]
     sent = [name for name in ours if name in given or not going_on]
     flags = as_flags(options, ["data_root", "save_dir", *sent])
     if going_on:

@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -58,6 +59,25 @@ def test_a_stopped_quick_start_goes_on_with_the_command_that_it_prints(
     skipping = ["--skip_data_gen", "--skip_training"]
     assert quick_start.main([*places(tmp_path), *skipping]) == 0
     assert "1/4" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "given", "going_on", "sent"),
+    [
+        ({}, set(), False, True),
+        ({"skip_data_gen": True}, set(), False, False),  # another set may lack the characters
+        ({"skip_data_gen": True}, {"hard_characters"}, False, True),
+        ({"fresh": 0.0}, set(), False, False),
+        ({}, set(), True, False),  # the run knows its own
+        ({}, {"hard_characters"}, True, True),  # and refuses another
+    ],
+)
+def test_hard_characters_go_with_a_set_that_is_drawn_here(
+    flags: dict[str, Any], given: set[str], going_on: bool, sent: bool
+) -> None:
+    options = quick_start.QuickStartOptions(**flags)
+    words = quick_start.training_flags(options, frozenset(given), going_on)
+    assert ("--hard_characters" in words) == sent
 
 
 def test_the_first_picture_shows_what_the_shipped_model_reads(
