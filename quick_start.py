@@ -11,11 +11,12 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.registry import BACKBONES
 from utils.checkpoint import SHIPPED_MODEL
+from utils.dataset import read_recipe
 from utils.device import DEVICES
 from utils.errors import UserError, run_script
 from utils.options import as_flags, option, parse
@@ -37,7 +38,8 @@ class QuickStartOptions:
         1.0, "share of each epoch that is drawn anew instead of read from disk", least=0, most=1
     )
     hard_characters: str = option(
-        "vV0OxXzZ", "characters that fresh pictures hold three times as often, if it draws the set"
+        "vV0OxXzZ",
+        "characters that fresh pictures hold three times as often as the others; '' for none",
     )
     data_root: str = option("./data/quick_start", "where the data set goes")
     save_dir: str = option("./checkpoints/quick_start", "where the checkpoints go")
@@ -92,6 +94,8 @@ def main(argv=None) -> int:
         if code:
             return code
     if not options.skip_training:
+        if "hard_characters" not in parsed.given:
+            options = replace(options, hard_characters=known_to(data_root, options.hard_characters))
         print(f"2/4 training {options.backbone}")
         code = train.main(training_flags(options, parsed.given, training_has_begun))
         if code > 128:
@@ -123,12 +127,17 @@ def drawing_flags(options: QuickStartOptions) -> list[str]:
     return flags + (["--resume"] if (Path(options.data_root) / "dataset.json").exists() else [])
 
 
+def known_to(data_root: Path, characters: str) -> str:
+    """Those of the characters that the set's recipe draws; none where it has no recipe."""
+    recipe = read_recipe(data_root)
+    return "".join(filter(recipe.characters.count, characters)) if recipe else ""
+
+
 def training_flags(options: QuickStartOptions, given: frozenset[str], going_on: bool) -> list[str]:
     """The command line of train.py for this quick start; a run that goes on knows its own flags."""
     ours = ["backbone", "num_epochs", "fresh", "seed", "device", "batch_size"]
     ours += ["num_workers", "num_threads"]
-    draws = options.fresh > 0 and not options.skip_data_gen  # else the set may not have them
-    if draws or "hard_characters" in given:
+    if options.fresh and options.hard_characters:
         ours += ["hard_characters"]
     sent = [name for name in ours if name in given or not going_on]
     flags = as_flags(options, ["data_root", "save_dir", *sent])

@@ -94,7 +94,7 @@ class TrainOptions:
     hard_characters: str | None = option(
         None, "characters that fresh pictures hold more often, such as vV0O"
     )
-    hard_weight: int = option(3, "how many times as often", least=1)
+    hard_weight: int = option(3, "how many times as often as the others", least=1, most=100)
     color_jitter: float = option(
         0.2,
         "brightness, contrast and colour of pictures from disk vary by this much",

@@ -65,7 +65,7 @@ class Trainee:
             options.batch_size, config.img_channels, HEIGHT, WIDTH, device=self.device
         ).contiguous(memory_format=torch.channels_last)
         self.targets = torch.randint(1, NUM_CLASSES, (options.batch_size, 6), device=self.device)
-        self.target_lengths = torch.full((options.batch_size,), 6, device=self.device)
+        self.target_lengths = torch.full((options.batch_size,), 6)
 
     def rate(self, steps: int) -> float:
         """Pictures a second over some whole steps: forward, loss, backward, optimizer."""

@@ -4,8 +4,9 @@
 
 Batches come as train.py gets them (`training_batches`), with 0 (in this process, one thread) or
 more workers, and nothing else is done with them. Workers have a lower priority than this process,
-as in training: on a busy machine they wait. The first batch of a round, for which they start, does
-not count. Files were written just before, so that they come from the page cache.
+as in training: on a busy machine they wait. The first block of each, for which they start, does not
+count; a block is a batch, or several where the fast renderer draws them together, and a round is of
+whole blocks. Files were written just before, so that they come from the page cache.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def sources(folder: Path, options: Options) -> dict[str, TrainingPictures]:
 
     recipe = recipe_of("alnum62", 4, 8)
     files = draw_folder(folder, recipe, options.num_samples, 0)
-    wanted = (options.steps + 1) * options.batch_size
+    wanted = (options.steps + max(1, *options.num_workers)) * options.batch_size
     files = (files * (wanted // len(files) + 1))[:wanted]
     rows = [Row(path, label, str(path)) for path, label in files]
     make = partial(TrainingPictures, rows, SPEC, recipe.charset, seed=0)
@@ -69,10 +70,11 @@ def ms_a_batch(pictures: TrainingPictures, num_workers: int, options: Options) -
     from utils.training.batches import EpochBatches, training_batches
 
     at_once = pictures.steps_at_once(options.batch_size)
+    before = at_once * max(1, num_workers)  # the first block of each worker
     steps = -(-options.steps // at_once) * at_once  # whole blocks
-    order = EpochBatches((at_once + steps) * options.batch_size, options.batch_size, 1, seed=0)
+    order = EpochBatches((before + steps) * options.batch_size, options.batch_size, 1, seed=0)
     with closing(training_batches(pictures, order, num_workers)) as batches:
-        for _ in range(at_once):
+        for _ in range(before):
             next(batches)
         started = time.perf_counter()
         for _ in range(steps):

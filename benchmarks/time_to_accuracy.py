@@ -44,7 +44,7 @@ class Options:
     hard_characters: str | None = option(
         None, "characters that the fresh pictures hold more often, such as vV0OxXzZ"
     )
-    hard_weight: int | None = option(None, "train.py's", above=0)
+    hard_weight: int | None = option(None, "train.py's", least=1, most=100)
     batch_size: int | None = option(None, "pictures a step (default: the backbone's)", above=0)
     lr: float | None = option(None, "peak learning rate (default: the backbone's)", above=0)
     num_workers: int | None = option(None, "train.py's", least=0)

@@ -78,8 +78,8 @@ class CRNN(nn.Module):
         self.frozen_stages: tuple[str, ...] = ()
 
     def lengths(self, images: Tensor, widths: Tensor | None) -> Tensor:
-        """True time steps (N,) of a padded batch; on the CPU, where the loss wants them, if all of
-        them are the same."""
+        """True time steps (N,) of a padded batch, on the device of `widths`; on the CPU, where the
+        loss wants them, if there are none."""
         if widths is None:
             steps = self.backbone.out_width(images.shape[3])
             return torch.full((images.shape[0],), steps, dtype=torch.long)

@@ -12,8 +12,8 @@ def ctc_loss(logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: T
 
     logits (N, T, C) of any float type, lengths (N,), targets (N, S) padded with anything,
     target_lengths (N,). This is the one place where shapes turn to CTC's (T, N, C). Lengths are
-    best on the CPU: CUDA's CTC takes them there, and to fetch them waits for all work before. All
-    is computed on the CPU where the device has no CTC (mps), or none that is deterministic when
+    best on the CPU: CUDA's CTC fetches them otherwise, and waits for all work before. All is
+    computed on the CPU where the device has no CTC (mps), or none that is deterministic when
     that is asked.
     """
     log_probs = F.log_softmax(logits.float(), dim=2).transpose(0, 1)  # (N, T, C) -> (T, N, C)

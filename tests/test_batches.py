@@ -13,7 +13,7 @@ from utils.picture import ImageSpec
 from utils.synth import captcha
 from utils.synth.captcha import CaptchaRecipe
 from utils.text.charset import preset_charset
-from utils.training.batches import EpochBatches, one_ahead, training_batches
+from utils.training.batches import EpochBatches, in_background, training_batches
 from utils.training.pictures import Batch, Block, TrainingPictures
 
 RECIPE = CaptchaRecipe("0123456789", "digits", 2, 4, 80, 32)
@@ -74,7 +74,7 @@ def test_the_fast_renderer_draws_many_steps_at_once_and_the_package_one() -> Non
     assert sizes == [100, 100, 50, 50, 50, 50]
 
 
-def test_one_ahead_keeps_the_order_and_never_runs_further() -> None:
+def test_the_background_keeps_the_order_and_is_two_ahead() -> None:
     order = [Block(0, index, [index]) for index in range(6)]
     drawn: list[int] = []
     both = threading.Semaphore(0)
@@ -85,18 +85,19 @@ def test_one_ahead_keeps_the_order_and_never_runs_further() -> None:
         number = torch.tensor([block.index])
         return Batch(number, None, number, number)
 
-    made = one_ahead(draw, order)
+    made = in_background(draw, order)
     taken = [int(next(made).images)]
     for _ in range(3):
         assert both.acquire(timeout=10)
+    assert not both.acquire(timeout=0.2)
     assert drawn == [0, 1, 2]  # two wait, and nothing else was begun
     taken += [int(batch.images) for batch in made]
     assert taken == drawn == list(range(6))
 
 
-def test_one_ahead_hands_on_what_goes_wrong() -> None:
+def test_the_background_hands_on_what_goes_wrong() -> None:
     def draw(block: Block) -> Batch:
         raise ValueError(f"no picture {block.index}")
 
     with pytest.raises(ValueError, match="no picture 0"):
-        list(islice(one_ahead(draw, [Block(0, 0, []), Block(0, 1, [])]), 1))
+        list(islice(in_background(draw, [Block(0, 0, []), Block(0, 1, [])]), 1))

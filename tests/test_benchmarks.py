@@ -188,4 +188,4 @@ def test_the_input_pipeline_draws_what_it_says(tmp_path):
     found = input_pipeline.sources(tmp_path, options)
     assert [pictures.fresh for pictures in found.values()] == [0.0, 1.0, 1.0]
     assert [pictures.renderer for pictures in found.values()][1:] == ["package", "fast"]
-    assert len(found["PNG files"].rows) == 4  # two whole batches, of three files
+    assert len(found["PNG files"].rows) == 6  # three whole batches, of three files

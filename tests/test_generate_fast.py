@@ -81,6 +81,26 @@ def test_a_set_of_an_unknown_renderer_is_left_alone(tmp_path, capsys):
     assert "not a data set's description (KeyError('newer'))" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("change", [{"block": 64}, {"block": None}])
+def test_resume_keeps_to_the_size_of_a_block(tmp_path, capsys, change):
+    """Other blocks are other pictures; sets from before it was told have 32."""
+    make(tmp_path, renderer="fast")
+
+    def alter(description: dict) -> None:
+        assert description["block"] == 128
+        del description["block"]
+        description.update({name: value for name, value in change.items() if value})
+
+    change_description(tmp_path, alter)
+    before = contents(tmp_path)
+    assert make(tmp_path, "--resume", renderer="fast") == 2
+    told = (
+        f"pictures drawn at once 128: the set in {tmp_path} was made with {change['block'] or 32}"
+    )
+    assert told in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
 def test_a_block_that_is_there_is_not_drawn_again(tmp_path, monkeypatch):
     make(tmp_path, renderer="fast")
     before = contents(tmp_path)

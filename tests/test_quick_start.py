@@ -15,6 +15,7 @@ from PIL import Image
 
 import quick_start
 from utils.errors import UserError
+from utils.synth.captcha import CaptchaRecipe
 from utils.training import state
 
 
@@ -65,19 +66,25 @@ def test_a_stopped_quick_start_goes_on_with_the_command_that_it_prints(
     ("flags", "given", "going_on", "sent"),
     [
         ({}, set(), False, True),
-        ({"skip_data_gen": True}, set(), False, False),  # another set may lack the characters
-        ({"skip_data_gen": True}, {"hard_characters"}, False, True),
+        ({"hard_characters": ""}, {"hard_characters"}, False, False),
         ({"fresh": 0.0}, set(), False, False),
         ({}, set(), True, False),  # the run knows its own
         ({}, {"hard_characters"}, True, True),  # and refuses another
     ],
 )
-def test_hard_characters_go_with_a_set_that_is_drawn_here(
+def test_hard_characters_go_with_fresh_pictures(
     flags: dict[str, Any], given: set[str], going_on: bool, sent: bool
 ) -> None:
     options = quick_start.QuickStartOptions(**flags)
     words = quick_start.training_flags(options, frozenset(given), going_on)
     assert ("--hard_characters" in words) == sent
+
+
+def test_a_set_need_not_have_all_hard_characters(tmp_path: Path) -> None:
+    assert quick_start.known_to(tmp_path, "vV0O") == ""
+    recipe = CaptchaRecipe("0123Ov", "some").to_json()
+    (tmp_path / "dataset.json").write_text(json.dumps({"recipe": recipe}), "utf-8")
+    assert quick_start.known_to(tmp_path, "vV0O") == "v0O"
 
 
 def test_the_first_picture_shows_what_the_shipped_model_reads(

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ import train
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.training import state
+from utils.training.pictures import TrainingPictures
 
 
 def assert_equal_weights(one: Path, other: Path) -> None:
@@ -73,6 +75,27 @@ def test_a_run_from_before_there_was_a_choice_goes_on_with_the_package(
     torch.save(old, last)
     with pytest.raises(UserError, match="--renderer fast: the run in .* has package"):
         train.main(["--resume", str(last), "--renderer", "fast"])
+
+
+def test_a_resumed_run_keeps_its_hard_characters(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn_by = []
+
+    class Watched(TrainingPictures):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            assert self.recipe is not None
+            drawn_by.append(self.recipe.characters)
+
+    monkeypatch.setattr("utils.training.pictures.TrainingPictures", Watched)
+    flags = ["--num_epochs", "1", "--fresh", "1", "--hard_characters", "05"]
+    assert run(tiny_data, tmp_path / "run", *flags) == 0
+    last = str(tmp_path / "run" / "last.pth")
+    assert train.main(["--resume", last]) == 0
+    assert drawn_by == ["01234567890505"] * 2
+    with pytest.raises(UserError, match="--hard_characters 7: the run in .* has 05"):
+        train.main(["--resume", last, "--hard_characters", "7"])
 
 
 def test_resume_names_every_flag_that_it_would_change(trained: Path) -> None:

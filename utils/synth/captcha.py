@@ -19,7 +19,7 @@ RENDERERS = ("package", "fast")
 
 
 BLOCK_PIXELS = 128 * 160 * 60
-"""What the fast renderer draws at once: a quarter of it costs a sixth more time a picture."""
+"""What the fast renderer draws at once: a quarter of it takes a fifth more time a picture."""
 
 
 @dataclass(frozen=True)

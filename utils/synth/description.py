@@ -47,6 +47,7 @@ def describe(
     return {
         "format_version": FORMAT_VERSION,
         "renderer": renderer,
+        **({"block": recipe.block_size} if renderer == "fast" else {}),
         "recipe": {**recipe.to_json(), "fonts": list(recipe.fonts)},
         "num_samples": num_samples,
         "split_ratio": list(split_ratio),
@@ -107,8 +108,11 @@ def _identity(description: dict[str, Any]) -> dict[str, Any]:
     """What two runs must share to draw the same pictures, by the name that the user knows."""
     recipe, versions = description["recipe"], description["versions"]
     renderer = description.get("renderer", "package")  # older sets do not say it
+    # The fast renderer's pictures depend on how many are drawn at once; older sets do not say it.
+    block = {"pictures drawn at once": description.get("block", 32)} if renderer == "fast" else {}
     return {
         "--renderer": renderer,
+        **block,
         "--charset": recipe["characters"],
         **{f"--{name}": recipe[name] for name in ("min_length", "max_length", "width", "height")},
         "--fonts": description["fonts"],

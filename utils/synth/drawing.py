@@ -115,7 +115,7 @@ def split_chunks(
     """The pictures of all splits, cut into pieces of work, split by split; no block is cut."""
     whole = recipe.block_size if renderer == "fast" else 1
     most = min(CHUNK_PIXELS // (recipe.width * recipe.height), 64)
-    step = max(most // whole, 1) * whole
+    step = max(most, whole)
     return [
         Chunk(root / split, split, seed, start, min(start + step, size))
         for split, size in sizes.items()

@@ -102,7 +102,7 @@ def _prepared(
 
 
 def _drawn_ahead(pictures: TrainingPictures, order: EpochBatches) -> Generator[Batch]:
-    """Blocks drawn one ahead by a thread and a stream of their own.
+    """Blocks drawn ahead by a thread and a stream of their own.
 
     Drawing looks at sizes on the host; on the training's own stream, each look would wait for the
     step before it.
@@ -115,14 +115,15 @@ def _drawn_ahead(pictures: TrainingPictures, order: EpochBatches) -> Generator[B
             stream.synchronize()
             return batch
 
-    for batch in one_ahead(draw, order):
-        for tensor in (batch.images, batch.targets):
-            tensor.record_stream(torch.cuda.current_stream(pictures.device))
-        yield batch
+    with closing(in_background(draw, order)) as drawn:
+        for batch in drawn:
+            for tensor in (batch.images, batch.targets):
+                tensor.record_stream(torch.cuda.current_stream(pictures.device))
+            yield batch
 
 
-def one_ahead(draw: Callable[[Block], Batch], order: Iterable[Block]) -> Generator[Batch]:
-    """What `draw` makes of each block, in order, by a thread that is never more than two ahead."""
+def in_background(draw: Callable[[Block], Batch], order: Iterable[Block]) -> Generator[Batch]:
+    """What `draw` makes of each block, in order, by a thread that is two blocks ahead at most."""
     blocks = iter(order)
     with ThreadPoolExecutor(max_workers=1) as pool:
         ahead = deque(pool.submit(draw, block) for block in islice(blocks, 2))

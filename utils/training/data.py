@@ -82,14 +82,15 @@ def read_data(options: TrainOptions) -> Data:
 
 
 def more_often(recipe: CaptchaRecipe, characters: str, weight: int) -> CaptchaRecipe:
-    """The recipe with each of these characters `weight` times, so that it is drawn so often.
+    """The recipe with each of these characters `weight` times as often as each of the others.
 
     UserError where the recipe has not got them.
     """
     if missing := set(characters) - set(recipe.characters):
         raise UserError(
             f"--hard_characters {characters}: {''.join(sorted(missing))!r} is not among the "
-            f"characters of {recipe.charset_name}, which the set is drawn from; leave it out"
+            f"characters of {recipe.charset_name}, which the set is drawn from; leave it out, or "
+            "take a set that has it"
         )
     return replace(
         recipe, characters=recipe.characters + "".join(dict.fromkeys(characters)) * (weight - 1)

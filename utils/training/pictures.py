@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 
 import numpy as np
@@ -56,9 +56,11 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """On that device, but for the target lengths, which the loss wants on the CPU."""
-        moved = self.each(lambda value: value.to(device, non_blocking=True))
-        images = moved.images.contiguous(memory_format=torch.channels_last)
-        return replace(moved, images=images, target_lengths=self.target_lengths)
+        images = self.images.to(device, non_blocking=True)
+        widths = None if self.widths is None else self.widths.to(device, non_blocking=True)
+        targets = self.targets.to(device, non_blocking=True)
+        images = images.contiguous(memory_format=torch.channels_last)
+        return Batch(images, widths, targets, self.target_lengths)
 
 
 class FreshPictures:
