@@ -9,4 +9,5 @@ python -m benchmarks.training --device cuda --backbone basic --batch_size 256 --
 python -m benchmarks.training --device cuda --backbone light --batch_size 512 --epoch_size 51200 \
     --ways default compile plain --output output/gpu/training_light.md
 python -m benchmarks.time_to_accuracy --device cuda --batch_size 128 --num_pictures 120000 \
-    --num_epochs 6 --goals 0.9 --output output/gpu/time_to_accuracy.md --curve output/gpu/time_to_accuracy.png
+    --num_epochs 6 --goals 0.9 --hard_characters vV0OxXzZ \
+    --output output/gpu/time_to_accuracy.md --curve output/gpu/time_to_accuracy.png
