@@ -239,8 +239,7 @@ def test_a_letter_narrower_than_the_overlap_hides_no_more_than_itself() -> None:
     ends = torch.tensor([0, 0, 0])
     letters = Letters(
         picture=ends, glyph=ends, turn=ends, warp=ends, width=torch.tensor([20.0, 3.0, 20.0]),
-        height=ends, left=torch.tensor([0.0, 10.0, 8.0]), top=ends, canvas=ends, groups=[],
-        back=ends,
+        height=ends, left=torch.tensor([0.0, 10.0, 8.0]), top=ends, canvas=ends,
     )  # fmt: skip
     letter, column, above = _shared_columns(letters, 20)
     assert letter.tolist() == [0, 0, 0, 1, 1, 1]  # the third begins two columns before the second

@@ -49,8 +49,7 @@ class Captchas:
 
 @dataclass(frozen=True)
 class Letters:
-    """The M letters of a batch: those of one picture next to each other, from left to right, and
-    pictures of equal length after each other."""
+    """The M letters of a batch: those of one picture next to each other, from left to right."""
 
     picture: Tensor
     glyph: Tensor
@@ -63,10 +62,6 @@ class Letters:
     top: Tensor
     canvas: Tensor
     """Width of the wide canvas."""
-    groups: list[tuple[int, int]]
-    """Each length with the number of its pictures, in the order of the letters."""
-    back: Tensor
-    """(N,): where each picture stands in that order."""
 
 
 class FastRenderer:
@@ -104,7 +99,7 @@ class FastRenderer:
         letter, column, above = _shared_columns(letters, drawn.shape[2])
         covered = inked.transpose(1, 2)[letter + 1, above] * strength[letters.picture[letter], None]
         inked.transpose(1, 2)[letter, column] *= 1 - covered  # the next letter is pasted over it
-        inked = _side_by_side(inked, self._squeeze(letters), letters)[:, None]  # (N, 1, H, W)
+        inked = self._side_by_side(inked, letters, len(grey))[:, None]  # (N, 1, H, W)
         change = (lettering - background) * strength[:, None]  # (N, Ch)
         images = torch.addcmul(background[:, :, None, None], inked, change[:, :, None, None])
         images.clamp_(0, 255)
@@ -123,10 +118,8 @@ class FastRenderer:
 
     def _letters(self, dice: Dice) -> Letters:
         """Where each letter goes, as ImageCaptcha.create_captcha_image places them."""
-        order = dice.lengths.argsort(stable=True)
         used = torch.arange(dice.characters.shape[1], device=self.device) < dice.lengths[:, None]
-        row, place = used[order].nonzero(as_tuple=True)
-        picture = order[row]
+        picture, place = used.nonzero(as_tuple=True)
         glyphs = dice.fonts * self.atlas.num_characters + dice.characters
         widths = self.atlas.boxes[glyphs][..., 0] * used
         spaces = self.atlas.space_widths[dice.space_fonts] * (dice.spaces & used)
@@ -139,7 +132,6 @@ class FastRenderer:
         lefts = (average * 0.1).floor()[:, None] + reached
         glyph = glyphs[picture, place]
         width, height = self.atlas.boxes[glyph].unbind(1)
-        lengths, counts = dice.lengths.unique(return_counts=True)
         return Letters(
             picture=picture,
             glyph=glyph,
@@ -150,12 +142,23 @@ class FastRenderer:
             left=lefts[picture, place],
             top=((self.recipe.height - height) / 2).trunc(),
             canvas=text_width.clamp(min=self.recipe.width)[picture],
-            groups=list(zip(lengths.tolist(), counts.tolist(), strict=True)),
-            back=order.argsort(),
         )
 
-    def _squeeze(self, letters: Letters) -> Tensor:
-        """What each column of a letter gives to each of its picture: (M, Wp, W).
+    def _side_by_side(self, patches: Tensor, letters: Letters, count: int) -> Tensor:
+        """Patches (M, H, Wp) put where they belong in their pictures, and added up: (N, H, W)."""
+        squeeze, first = self._squeeze(letters)
+        narrow = squeeze.transpose(1, 2) @ patches.transpose(1, 2)  # (M, Wn, H)
+        spare = 2  # columns on both sides, for what falls beside the picture
+        width = self.recipe.width + 2 * spare
+        columns = first[:, None] + torch.arange(narrow.shape[1], device=self.device) + spare
+        columns = columns.clamp_(0, width - 1) + letters.picture[:, None] * width
+        images = patches.new_zeros(count * width, patches.shape[1])
+        images.index_add_(0, columns.flatten(), narrow.flatten(0, 1))
+        return images.unflatten(0, (count, width))[:, spare:-spare].transpose(1, 2).contiguous()
+
+    def _squeeze(self, letters: Letters) -> tuple[Tensor, Tensor]:
+        """What each column of a letter gives to those of its picture that it reaches, (M, Wp, Wn),
+        and the first of these, (M,).
 
         Pillow's bicubic resize, by which a text that is too wide for the picture is made to fit.
         """
@@ -163,14 +166,12 @@ class FastRenderer:
         kept = self._columns < letters.width[:, None]
         scale = self.recipe.width / letters.canvas[:, None]
         centre = (places + 0.5) * scale - 0.5
-        first = centre.floor() - 1
-        away = (centre - first)[:, :, None] - torch.arange(4, device=self.device)
-        weights = bicubic(away) * (scale * kept)[:, :, None]  # (M, Wp, 4)
-        spare = 2  # columns on both sides, for what falls beside the picture
-        targets = first.long()[:, :, None] + torch.arange(4, device=self.device) + spare
-        targets.clamp_(0, self.recipe.width + 2 * spare - 1)
-        squeeze = weights.new_zeros(*places.shape, self.recipe.width + 2 * spare)
-        return squeeze.scatter_(2, targets, weights)[:, :, spare:-spare]
+        targets = (centre.floor() - 1)[:, :, None] + torch.arange(4, device=self.device)
+        weights = bicubic(centre[:, :, None] - targets) * (scale * kept)[:, :, None]  # (M, Wp, 4)
+        first = targets[:, :1, :1]
+        squeeze = weights.new_zeros(*places.shape, places.shape[1] + 3)
+        squeeze.scatter_(2, (targets - first).long(), weights)
+        return squeeze, first.flatten().long()
 
 
 def _shared_columns(letters: Letters, most: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -182,19 +183,6 @@ def _shared_columns(letters: Letters, most: int) -> tuple[Tensor, Tensor, Tensor
     hidden = same[:, None] & (columns < shared[:, None]) & (columns + step[:, None] >= 0)
     letter, column = hidden.nonzero(as_tuple=True)
     return letter, column + step[letter], column
-
-
-def _side_by_side(patches: Tensor, squeeze: Tensor, letters: Letters) -> Tensor:
-    """Patches (M, H, Wp) put where they belong in their pictures, and added up: (N, H, W)."""
-    sides = (len(letters.back), patches.shape[1], squeeze.shape[2])
-    images, letter, picture = patches.new_empty(sides), 0, 0
-    for length, count in letters.groups:
-        those = slice(letter, letter + length * count)
-        wide = patches[those].unflatten(0, (count, length)).transpose(1, 2).flatten(2)
-        narrow = squeeze[those].unflatten(0, (count, length)).flatten(1, 2)
-        torch.bmm(wide, narrow, out=images[picture : picture + count])  # (n, H, W)
-        letter, picture = those.stop, picture + count
-    return images[letters.back]
 
 
 def _smooth(images: Tensor) -> Tensor:
