@@ -10,7 +10,7 @@ import captcha.image
 from PIL import Image
 
 from utils.synth.captcha import CaptchaRecipe
-from utils.synth.dice import Dice
+from utils.synth.dice import NUM_TURNS, Dice
 
 
 class Script:
@@ -56,7 +56,7 @@ def package_picture(recipe: CaptchaRecipe, dice: Dice, n: int) -> Image.Image:
         if dice.spaces[n, k]:
             answers += [int(dice.space_fonts[n, k]), 0, 0, *[0.5] * 7]
         answers += [int(dice.fonts[n, k]), n % 5, n % 7]  # a margin that is cut off again
-        answers += [float(dice.turns[n, k]), *dice.warps[n, k].tolist()]
+        answers += [float(dice.turns[n, k]) / (NUM_TURNS - 1), *dice.warps[n, k].tolist()]
     for k in range(len(text)):
         answers += dice.gaps[n, k].tolist()[0 if dice.spaces[n, k] else 1 :]
     module = scripted(*answers, *dot_answers(dice, n), *arc_answers(recipe, dice, n))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from utils.synth.captcha import CaptchaRecipe
-from utils.synth.dice import NUM_DOTS, seeded_generator, throw
+from utils.synth.dice import NUM_DOTS, NUM_TURNS, seeded_generator, throw
 
 RECIPE = CaptchaRecipe("abcde", "few", 2, 5, 90, 41)
 NUM_FONTS, COUNT = 3, 20_000
@@ -70,7 +70,7 @@ def test_an_arc_is_not_upside_down(dice):
     assert (dice.arcs[:, 3] >= dice.arcs[:, 1]).all()
 
 
-@pytest.mark.parametrize("name", ["turns", "warps", "gaps"])
+@pytest.mark.parametrize("name", ["warps", "gaps"])
 def test_shares_are_uniform_and_independent(dice, name):
     values = getattr(dice, name).reshape(COUNT, -1)
     assert values.min() >= 0
@@ -78,6 +78,14 @@ def test_shares_are_uniform_and_independent(dice, name):
     assert values.mean(0).tolist() == pytest.approx([0.5] * values.shape[1], abs=0.015)
     others = torch.corrcoef(values.T) - torch.eye(values.shape[1])
     assert others.abs().max() < 0.05
+
+
+def test_turns_are_the_packages_to_the_nearest_degree(dice):
+    found, counts = dice.turns.unique(return_counts=True)
+    assert found.tolist() == list(range(NUM_TURNS))
+    expected = counts.sum() / (NUM_TURNS - 1)
+    assert (counts[1:-1] - expected).abs().max() < 6 * expected.sqrt()
+    assert counts[[0, -1]].tolist() == pytest.approx([float(expected) / 2] * 2, rel=0.15)
 
 
 def test_every_second_character_has_a_space_before_it(dice):

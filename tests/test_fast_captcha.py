@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import matplotlib
 import numpy as np
@@ -14,8 +15,9 @@ import torch
 from PIL import Image
 from scripted_package import arc_answers, dot_answers, package_picture, scripted
 
+from utils.synth import turned
 from utils.synth.captcha import CaptchaRecipe
-from utils.synth.dice import Dice, seeded_generator, throw
+from utils.synth.dice import MOST_DEGREES, NUM_TURNS, Dice, seeded_generator, throw
 from utils.synth.fast import FastRenderer, Letters, _shared_columns
 from utils.synth.scribble import dot_stamp, scribbles
 from utils.synth.warp import LetterWarp
@@ -52,7 +54,13 @@ def both(recipe: CaptchaRecipe, dice: Dice, channels: int) -> tuple[np.ndarray, 
 
 def plain(dice: Dice, **changes: Any) -> Dice:
     """Upright letters in the largest size, no spaces, nothing scribbled where letters are."""
-    values: dict[str, Any] = {"turns": 0.5, "warps": 0.5, "spaces": False, "fonts": 2, "gaps": 0.0}
+    values: dict[str, Any] = {
+        "turns": MOST_DEGREES,
+        "warps": 0.5,
+        "spaces": False,
+        "fonts": 2,
+        "gaps": 0.0,
+    }
     values |= {"background": 250, "ink": 60, "dots": 0}
     values |= {"arcs": torch.tensor([0, 12, 32, 12, 0, 160]), **changes}
     filled = {name: torch.zeros_like(getattr(dice, name)) + each for name, each in values.items()}
@@ -221,17 +229,30 @@ def test_characters_without_ink(characters):
     assert np.abs(theirs - ours).mean() <= 3
 
 
+def test_letters_that_are_not_kept_are_the_same(monkeypatch):
+    """Thousands of characters would take gigabytes: those are turned anew for each picture."""
+    dice = dice_of(ALNUM62, 12)
+    kept = FastRenderer(ALNUM62).render(dice).images
+    monkeypatch.setattr(turned, "MOST_KEPT", 0)
+    monkeypatch.setattr(turned, "_draw_turned", drawn := Mock(wraps=turned._draw_turned))
+    anew = FastRenderer(ALNUM62)
+    assert drawn.call_count == 0
+    assert torch.equal(anew.render(dice).images, kept)
+    assert drawn.call_count > 0
+
+
 def test_a_hairline_may_take_any_turn():
-    """Its box is largest between the turns that the table of resizes is made by."""
     atlas: Any = SimpleNamespace(
         inks=torch.tensor([[1.0, 60.0]]),
         boxes=torch.tensor([[8.0, 60.0]]),
         sheet=torch.ones(1, 62, 3),
     )
-    turns = torch.linspace(0, 0.999, 200)
-    glyph, top = torch.zeros(200, dtype=torch.long), torch.zeros(200)
-    drawn = LetterWarp(atlas).draw(glyph, turns, torch.full((200, 6), 0.5), top, (60, 8))
-    assert drawn.isfinite().all()
+    glyph = torch.zeros(NUM_TURNS, dtype=torch.long)
+    drawn = LetterWarp(atlas).draw(
+        glyph, torch.arange(NUM_TURNS), torch.full((NUM_TURNS, 6), 0.5), glyph.float(),
+        torch.full((NUM_TURNS, 60), 1.0), 8,
+    )  # fmt: skip
+    assert drawn.flatten(1).any(1).all()
 
 
 def test_a_letter_narrower_than_the_overlap_hides_no_more_than_itself() -> None:

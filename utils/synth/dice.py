@@ -11,6 +11,8 @@ from torch import Tensor
 from utils.synth.captcha import CaptchaRecipe
 
 NUM_DOTS = 30
+MOST_DEGREES = 30
+NUM_TURNS = 2 * MOST_DEGREES + 1
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Dice:
     space_fonts: Tensor
     """(N, K)"""
     turns: Tensor
-    """(N, K), 0..1: from -30 to 30 degrees."""
+    """(N, K), 0..NUM_TURNS - 1: from 30 to -30 degrees, whole ones where the package takes any."""
     warps: Tensor
     """(N, K, 6), 0..1: how far at most in x and in y, then x1, y1, x2, y2 of the quadrilateral."""
     gaps: Tensor
@@ -66,7 +68,7 @@ def throw(recipe: CaptchaRecipe, num_fonts: int, count: int, generator: torch.Ge
         fonts=_below(num_fonts, next(u)),
         spaces=next(u) > 0.5,
         space_fonts=_below(num_fonts, next(u)),
-        turns=next(u),
+        turns=(next(u) * (NUM_TURNS - 1)).round().long(),
         warps=next(u).view(count, places, 6),
         gaps=next(u).view(count, places, 2),
         background=238 + _below(18, next(u)).float(),

@@ -109,12 +109,13 @@ class FastRenderer:
 
     def _drawn(self, letters: Letters, grey: Tensor) -> Tensor:
         """Where each letter leaves ink: (M, H, Wp), bool."""
-        shape = (self.recipe.height, len(self._columns))
-        cover = self._warp.draw(letters.glyph, letters.turn, letters.warp, letters.top, shape)
-        rows = torch.arange(shape[0], device=self.device) - letters.top[:, None]
+        rows = torch.arange(self.recipe.height, device=self.device) - letters.top[:, None]
         outside = (rows < 0) | (rows >= letters.height[:, None])  # (M, H): not of the patch
-        visible = (0.5 / grey.clamp(1, 255))[letters.picture, None].clamp(min=0.5 / OPACITY)
-        return cover > visible.masked_fill(outside, 2)[:, :, None]
+        visible = (127.5 / grey.clamp(1, 255)).clamp(min=127.5 / OPACITY)[letters.picture, None]
+        return self._warp.draw(
+            letters.glyph, letters.turn, letters.warp, letters.top,
+            least=visible.masked_fill(outside, 256), columns=len(self._columns),
+        )  # fmt: skip
 
     def _letters(self, dice: Dice) -> Letters:
         """Where each letter goes, as ImageCaptcha.create_captcha_image places them."""

@@ -116,6 +116,8 @@ class TrainingPictures:
         return max(1, self.recipe.block_size // batch_size)
 
     def __getitem__(self, block: Block) -> Batch:
+        if self.recipe is not None and self.fresh == 1 and self.renderer == "fast":
+            return self._draw_together(self.recipe, block, len(block.pictures))
         items, read, drawn = [], [], []
         for place, index in enumerate(block.pictures):
             rng = random.Random(f"{self.seed}/{block.epoch}/{index}")
@@ -129,10 +131,8 @@ class TrainingPictures:
                 read.append(place)
         if not drawn:
             return collate(items, self.charset)
-        if self._fast is None:  # made here, because it does not travel to a worker
-            assert self.recipe is not None
-            self._fast = FreshPictures(self.recipe, self.spec, self.charset, self.device)
-        fresh = self._fast.draw(len(drawn), self.seed, "fresh", block.epoch, block.index)
+        assert self.recipe is not None
+        fresh = self._draw_together(self.recipe, block, len(drawn))
         if not items:
             return fresh
         back = torch.tensor(read + drawn).argsort()
@@ -152,6 +152,11 @@ class TrainingPictures:
             self._package = CaptchaRenderer(recipe)
         picture, label = self._package.draw(self.seed, "fresh", epoch, index)
         return prepare(picture, self.spec), label
+
+    def _draw_together(self, recipe: CaptchaRecipe, block: Block, count: int) -> Batch:
+        if self._fast is None:  # made here, because it does not travel to a worker
+            self._fast = FreshPictures(recipe, self.spec, self.charset, self.device)
+        return self._fast.draw(count, self.seed, "fresh", block.epoch, block.index)
 
 
 def jitter(picture: Image.Image, strength: float, rng: random.Random) -> Image.Image:
