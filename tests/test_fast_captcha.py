@@ -245,7 +245,7 @@ def test_a_hairline_may_take_any_turn():
     atlas: Any = SimpleNamespace(
         inks=torch.tensor([[1.0, 60.0]]),
         boxes=torch.tensor([[8.0, 60.0]]),
-        sheet=torch.ones(1, 62, 3),
+        sheet=torch.full((1, 62, 3), 255, dtype=torch.uint8),
     )
     glyph = torch.zeros(NUM_TURNS, dtype=torch.long)
     drawn = LetterWarp(atlas).draw(

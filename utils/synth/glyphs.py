@@ -26,13 +26,13 @@ class GlyphAtlas:
         glyphs = [(font, character) for font in fonts for character in characters]
         inks = [_ink(font, character) for font, character in glyphs]
         height, width = (max(ink.shape[axis] for ink in inks) + 2 * MARGIN for axis in (0, 1))
-        sheet = np.zeros((len(inks), height, width), np.float32)
+        sheet = np.zeros((len(inks), height, width), np.uint8)
         for cell, ink in zip(sheet, inks, strict=True):
             framed = np.pad(ink, MARGIN, mode="edge")
             cell[: framed.shape[0], : framed.shape[1]] = framed
         self.num_fonts, self.num_characters = len(fonts), len(characters)
         self.sheet = torch.from_numpy(sheet).to(device)
-        """(G, Hc, Wc): coverage 0..1, the ink of each glyph MARGIN pixels from the upper left."""
+        """(G, Hc, Wc), uint8: coverage 0..255, the ink MARGIN pixels from the upper left."""
         sizes = [box(character, font) for font, character in glyphs]
         self.boxes = torch.tensor(sizes, dtype=torch.float32, device=device)
         """(G, 2): width and height of the patch that the package pastes, in pixels."""
@@ -43,10 +43,10 @@ class GlyphAtlas:
 
 
 def _ink(font: ImageFont.FreeTypeFont, character: str) -> np.ndarray:
-    """Coverage 0..1 of one character, cut to its ink; one empty pixel for one that has none."""
+    """Coverage 0..255 of one character, cut to its ink; one empty pixel for one that has none."""
     left, top, right, bottom = font.getbbox(character)
     picture = Image.new("L", (int(right - left) + 8, int(bottom - top) + 8))
     ImageDraw.Draw(picture).text((4 - left, 4 - top), character, font=font, fill=255)
     ink = picture.getbbox()
     cut = picture.crop(ink) if ink else Image.new("L", (1, 1))
-    return np.asarray(cut, np.float32) / 255
+    return np.asarray(cut)

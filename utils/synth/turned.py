@@ -78,7 +78,8 @@ def _draw_turned(
     x = cos * across + sin * down + ink[:, :1, None] / 2  # (M, RH, RW), from the ink's upper left
     y = cos * down - sin * across + ink[:, 1:, None] / 2
     grid = (torch.stack([x, y], dim=3) + MARGIN) * scale - 1
-    letters = F.grid_sample(atlas.sheet[glyph][:, None], grid, align_corners=False)[:, 0]
+    cells = atlas.sheet[glyph][:, None].float()
+    letters = F.grid_sample(cells, grid, align_corners=False)[:, 0]
     # Beyond the ink's own box there is nothing.
     inside = (x >= 0) & (x < ink[:, :1, None]) & (y >= 0) & (y < ink[:, 1:, None])
-    return (letters * inside * 255).round().byte()
+    return (letters * inside).round().byte()
