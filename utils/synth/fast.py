@@ -1,9 +1,9 @@
 """Captchas in batches, in pure torch: the look of the `captcha` package, drawn on any device.
 
 Every step of captcha 0.7.1 has its counterpart, with the same random quantities: glyph and size,
-turn, warp into a quadrilateral, spaces in between, overlap, squeeze to the width, dots, arc,
-smoothing, colours. Left out is the rounding to whole levels between those steps: given the same
-dice, both draw the same picture, but for the edges of the letters.
+turn (by whole degrees), warp into a quadrilateral, spaces in between, overlap, squeeze to the
+width, dots, arc, smoothing, colours. Most of the rounding to whole levels between those steps is
+left out: given the same dice, both draw the same picture, but for the edges of the letters.
 """
 
 from __future__ import annotations
