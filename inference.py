@@ -8,23 +8,24 @@ python inference.py --mode evaluate --data_root ./data --split test
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
-from utils.checkpoint import SHIPPED_MODEL
 from utils.dataset import SPLITS, BadRows, open_dataset
-from utils.device import DEVICES, set_threads
 from utils.errors import UserError, run_script
 from utils.files import check_output_file, find_pictures, write_text
 from utils.options import Parsed, option, parse
-from utils.picture import Source, open_picture
+from utils.picture import open_picture
+from utils.reading_options import ReadingOptions, note
 from utils.recognizer import Prediction, Recognizer
-from utils.show.report import EVALUATION_FORMATS, PREDICTION_FORMATS, Case, Evaluation
+from utils.show.cases import PREDICTION_FORMATS, Case, reading_text
+from utils.show.comparison import Comparison, write_comparison
+from utils.show.evaluation import EVALUATION_FORMATS, Evaluation
+from utils.show.report import check_report_folder, write_report
+from utils.text.alike import Alike
 
 DESCRIPTION = "Read one picture or a folder of pictures, or score a labelled set."
 EPILOG = """\
@@ -44,22 +45,23 @@ USED_BY = {
     "data_root": ("evaluate",),
     "split": ("evaluate",),
     "max_bad_rows": ("evaluate",),
+    "alike": ("evaluate",),
+    "report": ("evaluate",),
+    "compare": ("evaluate",),
+    "characters": ("single", "batch"),
 }
-DEFAULT_MODELS = ("checkpoints/best.safetensors", "checkpoints/best.pth")
 
 
 @dataclass(frozen=True)
-class Options:
-    model_path: str | None = option(
-        None,
-        f"checkpoint to read with (default: the newer of {' and '.join(DEFAULT_MODELS)}; where "
-        f"there is neither, {SHIPPED_MODEL.name}, which comes with the project)",
-    )
+class Options(ReadingOptions):
     mode: str = option("single", "one picture, a folder, or a labelled set", MODES)
     image_path: str | None = option(None, "single: the picture")
     visualize: bool = option(False, "single: save a picture of how it was read")
     image_dir: str | None = option(None, "batch: the folder of pictures")
     recursive: bool = option(False, "batch: look into sub-folders too")
+    characters: bool = option(
+        False, "single and batch (.jsonl): place and confidence of each character"
+    )
     data_root: str = option("./data", "evaluate: the data set")
     split: str = option("test", "evaluate: which part of it", SPLITS)
     output_path: str | None = option(
@@ -67,16 +69,22 @@ class Options:
         "file to write (default: output/NAME_reading.png in single, output/predictions.tsv in "
         "batch, none in evaluate)",
     )
-    batch_size: int = option(64, "pictures a step", least=1)
-    device: str = option("auto", "where the network runs", DEVICES)
-    num_threads: int | None = option(None, "CPU threads (default: the cores, at most 8)", least=1)
+    alike: str | None = option(
+        None, "evaluate: score also with the characters of each group as one, such as 0oO,1lI,cC"
+    )
+    report: str | None = option(
+        None, "evaluate: folder for metrics.json, errors.tsv, plots and a page with all of it"
+    )
+    compare: tuple[str, ...] = option(
+        (), "evaluate: two checkpoints to set side by side, in place of --model_path"
+    )
     max_bad_rows: int = option(
         0, "evaluate: so many bad rows or pictures are let pass, named", least=0
     )
     config: str | None = option(None, "recipe (TOML) that presets these flags")
 
     def problems(self) -> list[str]:
-        found = []
+        found = super().problems()
         if self.mode == "single" and not self.image_path:
             other = "; for a folder add --mode batch" if self.image_dir else ""
             found.append(f"--mode single needs --image_path F, the picture to read{other}")
@@ -89,6 +97,17 @@ class Options:
             found.append(f"--recursive goes with --mode batch, not {self.mode}; leave it out")
         if self.output_path:
             found += self._output_problems(Path(self.output_path))
+        if self.compare and (len(self.compare) != 2 or self.model_path or self.output_path):
+            found.append(
+                f"--compare {' '.join(self.compare)}: expected two checkpoints, and neither "
+                "--model_path nor --output_path; --report DIR holds the comparison"
+            )
+        for name, check in (("alike", Alike.of), ("report", check_report_folder)):
+            try:
+                if getattr(self, name) is not None:
+                    check(getattr(self, name))
+            except UserError as error:
+                found.append(f"--{name} {error}")
         return found
 
     def _output_problems(self, path: Path) -> list[str]:
@@ -111,40 +130,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def warn_of_idle_flags(parsed: Parsed[Options]) -> None:
     options = parsed.options
+    options.warn_of_idle_flags(parsed.given)
     for name, modes in USED_BY.items():
         if name in parsed.given and options.mode not in modes:
             note(f"warning: --{name} has no effect in --mode {options.mode}")
+    listed = options.mode == "batch" and str(options.output_path).endswith(".jsonl")
+    for name in ("characters", "n_best"):
+        if name in parsed.given and options.mode == "batch" and not listed:
+            note(f"warning: --{name} has no effect without --output_path FILE.jsonl")
     if options.mode == "single" and options.output_path and not options.visualize:
         note("warning: --output_path has no effect in --mode single without --visualize")
-
-
-def note(sentence: str) -> None:
-    """Beside the results, which alone stand on stdout; a progress bar stays whole."""
-    tqdm.write(sentence, file=sys.stderr)
-
-
-def load_recognizer(model_path: Path, options: Options) -> Recognizer:
-    set_threads(options.num_threads)
-    return Recognizer.load(model_path, options.device)
-
-
-def find_model(options: Options) -> Path:
-    """--model_path, or the newer one of what training and conversion write, or the shipped one."""
-    if options.model_path:
-        return Path(options.model_path)
-    there = [Path(name) for name in DEFAULT_MODELS if Path(name).is_file()]
-    if there:
-        newest = max(there, key=lambda path: path.stat().st_mtime)
-        note(f"model: {newest}" + (" (the newer of two)" if len(there) > 1 else ""))
-        return newest
-    if not SHIPPED_MODEL.is_file():
-        raise UserError(
-            f"no --model_path is given, and neither {' nor '.join(DEFAULT_MODELS)} is there, nor "
-            f"{SHIPPED_MODEL}, which comes with the project; give one, or make one with python "
-            "train.py"
-        )
-    note(f"model: {SHIPPED_MODEL} (comes with the project)")
-    return SHIPPED_MODEL
 
 
 def read_one(options: Options) -> int:
@@ -152,11 +147,13 @@ def read_one(options: Options) -> int:
     if not path.is_file():
         what = "it is a folder, which --mode batch reads" if path.is_dir() else "no such file"
         raise UserError(f"--image_path {path}: {what}; give the path of a picture")
-    recognizer = load_recognizer(find_model(options), options)
-    prediction = recognizer.read([path])[0]
+    recognizer = options.load_recognizer(options.find_model())
+    asked = options.characters or options.visualize
+    decoder = options.make_decoder(recognizer)
+    [prediction] = recognizer.read([path], 1, decoder, options.reject_below, asked)
     if prediction.error:
         raise UserError(f"--image_path {path}: {prediction.error}; give another picture")
-    print(f"text: {prediction.text or '(none)'}   confidence: {prediction.confidence:.4f}")
+    print(reading_text(prediction, options.reject_below, options.characters), end="")
     if options.visualize:
         output = Path(options.output_path or f"output/{path.stem}_reading.png")
         visualize(recognizer, path, prediction, output)
@@ -175,23 +172,12 @@ def visualize(recognizer: Recognizer, path: Path, prediction: Prediction, output
     plot_reading(picture, log_probs, recognizer.charset, prediction, output)
 
 
-def read_all(
-    recognizer: Recognizer, pictures: Sequence[Source], batch_size: int
-) -> tuple[list[Prediction], str]:
-    """Predictions in order, with a progress bar, and a phrase that says how fast they came."""
-    start = time.perf_counter()
-    stream = recognizer.stream(pictures, batch_size)
-    bar = tqdm(stream, total=len(pictures), unit="picture", disable=None)
-    predictions = list(bar)
-    seconds = time.perf_counter() - start
-    return predictions, f"{len(pictures) / seconds:,.0f} pictures/s"
-
-
 def read_folder(options: Options) -> int:
     folder = Path(options.image_dir or "")
     pictures = find_pictures(folder, options.recursive)
-    recognizer = load_recognizer(find_model(options), options)
-    predictions, speed = read_all(recognizer, pictures, options.batch_size)
+    recognizer = options.load_recognizer(options.find_model())
+    decoder = options.make_decoder(recognizer)
+    predictions, speed = options.read(recognizer, decoder, pictures, options.characters)
     cases = [
         Case.of(path.relative_to(folder).as_posix(), prediction)
         for path, prediction in zip(pictures, predictions, strict=True)
@@ -213,27 +199,41 @@ def evaluate(options: Options) -> int:
         note(f"{data.root} is one split, and is read whole whatever --split says")
     bad_rows.settle()
     left_out = list(bad_rows.sentences)
-    model_path = find_model(options)
-    recognizer = load_recognizer(model_path, options)
-    predictions, speed = read_all(recognizer, [row.path for row in rows], options.batch_size)
-    for row, prediction in zip(rows, predictions, strict=True):
-        if prediction.error:
-            bad_rows.add(f"{row.where}: {row.path.name}: {prediction.error}")
-    if len(bad_rows.sentences) > bad_rows.allowed:
-        bad_rows.settle()  # raises; what is allowed is not left out here, but counted as wrong
-    for sentence in bad_rows.sentences[len(left_out) :]:
-        note(f"counted as an error: {sentence}")
-    evaluation = Evaluation(
-        model=str(model_path),
-        data=f"{data.root}" if data.is_one_split else f"{data.root}, split {options.split}",
-        cases=[
+    models = [Path(path) for path in options.compare] or [options.find_model()]
+    readers = [options.load_recognizer(model) for model in models]
+    decoders = [options.make_decoder(reader) for reader in readers]
+    evaluations: list[Evaluation] = []
+    for model, reader, decoder in zip(models, readers, decoders, strict=True):
+        predictions, speed = options.read(reader, decoder, [row.path for row in rows])
+        if not evaluations:
+            errors = [prediction.error for prediction in predictions]
+            for sentence in bad_rows.settle_pictures(rows, errors):
+                note(f"counted as an error: {sentence}")
+        cases = [
             Case.of(row.path.relative_to(data.root).as_posix(), prediction, row.label)
             for row, prediction in zip(rows, predictions, strict=True)
-        ],
-        left_out=left_out,
-        outside_charset=recognizer.charset.missing(row.label for row in rows),
-    )
+        ]
+        alike = Alike.of(options.alike) if options.alike else Alike()
+        unknown = reader.charset.missing(row.label for row in rows)
+        name = f"{data.root}" if data.is_one_split else f"{data.root}, split {options.split}"
+        fold = decoder.charset.fold
+        evaluations.append(Evaluation(str(model), name, cases, left_out, unknown, alike, fold))
+    return tell(options, evaluations, [row.path for row in rows], speed)
+
+
+def tell(options: Options, found: list[Evaluation], pictures: list[Path], speed: str) -> int:
+    """Print and write what was asked for on one model, or on two."""
+    if len(found) == 2:
+        comparison = Comparison(*found)
+        print(comparison.to_text(), end="")
+        if options.report:
+            print(f"comparison: {write_comparison(comparison, pictures, options.report)}")
+        return 0
+    [evaluation] = found
     print(evaluation.to_text(), end="")
+    if options.report:
+        page = write_report(evaluation, pictures, options.report)
+        print(f"\nreport: {page}, with metrics.json, errors.tsv and the plots beside it")
     if options.output_path:
         output = Path(options.output_path)
         write_text(output, EVALUATION_FORMATS[output.suffix.lower()](evaluation))

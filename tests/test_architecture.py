@@ -99,7 +99,10 @@ from models.config import ModelConfig
 from utils.text.charset import preset_charset
 from utils.checkpoint import Header
 from utils.dataset import BadRows, check_pictures, open_dataset
-from utils.text.decoding import alignment_spans, greedy_decode, text_log_probs
+from utils.text.alignment import text_log_probs
+from utils.text.constraints import Constraints
+from utils.text.decoding import greedy_decode
+from utils.text.reading import Decoder, Decoding
 from utils.files import find_pictures, write_text
 from utils.metrics import score_texts
 from utils.options import option, parse
@@ -120,7 +123,10 @@ assert images.shape == (1, 1, 32, 80)
 path = np.array([[0, *charset.encode(row.label[0]), 0, *charset.encode(row.label[1])]])
 log_probs = np.log(np.eye(11)[path] * 0.9 + 0.1 / 11)
 (ids,) = greedy_decode(log_probs, np.array([4]))
-assert charset.decode(ids) == label and len(alignment_spans(path[0], 4)) == 2
+assert charset.decode(ids) == label
+beam = Decoding("beam", constraints=Constraints(length="2"))
+(reading,) = Decoder(charset, beam).read(log_probs, np.array([4]), characters=True)
+assert reading.text == label and len(reading.characters) == 2
 assert text_log_probs(log_probs, np.array([4]), [ids])[0] < 0
 assert score_texts([(label, charset.decode(ids))]).exact == 1
 

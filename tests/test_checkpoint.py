@@ -103,8 +103,16 @@ def test_both_kinds_hold_the_same_header(tmp_path: Path, weights):
     assert set(content) == {"header", "model"}
     assert content["header"] == metadata["crnn"]
     values = json.loads(metadata["crnn"])
-    assert (values["format"], values["format_version"]) == ("crnn-reader", 1)
-    assert values["charset"] == {"characters": 'a京é"', "name": "two words"}
+    assert (values["format"], values["format_version"]) == ("crnn-reader", 2)
+    assert values["charset"] == {
+        "characters": 'a京é"', "name": "two words", "alike": []
+    }  # fmt: skip
+
+
+def test_a_header_of_version_1_still_loads():
+    values = json.loads(HEADER.to_json()) | {"format_version": 1}
+    del values["temperature"], values["charset"]["alike"]
+    assert Header.from_json(json.dumps(values), "old") == HEADER
 
 
 def test_kinds_are_told_apart_by_content(tmp_path: Path, weights):

@@ -159,8 +159,10 @@ def write_header(path: Path, text: str, sound: Checkpoint) -> Path:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"format_version": 2}, "format version 2 is newer than 1, the newest that this project"),
+        ({"format_version": 3}, "format version 3 is newer than 2, the newest that this project"),
         ({"format_version": "1"}, "its header is damaged or foreign"),
+        ({"temperature": 0}, "its header is damaged or foreign"),
+        ({"temperature": "warm"}, "its header is damaged or foreign"),
         ({"format": "other"}, "its header is damaged or foreign"),
         ({"model": {"backbone": "light", "layers": 3}}, "its header is damaged or foreign"),
         ({"image": [60, 160]}, "its header is damaged or foreign"),

@@ -13,10 +13,11 @@ from lively import scribble, write_checkpoint
 from PIL import Image
 
 import inference
+from utils import reading_options
 from utils.checkpoint import SHIPPED_MODEL, load_checkpoint, save_checkpoint
 from utils.errors import UserError, run_script
 from utils.recognizer import Prediction, Recognizer
-from utils.show.report import Case, to_csv, to_jsonl, to_tsv
+from utils.show.cases import Case, to_csv, to_jsonl, to_tsv
 
 NAMES = ["img1.png", "img2.jpg", "img10.png", "图片 3.bmp"]  # in natural order
 
@@ -137,7 +138,7 @@ def test_without_a_model_of_ones_own_the_shipped_one_reads(
 
 
 def test_no_model_is_told(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(inference, "SHIPPED_MODEL", tmp_path / "deleted.safetensors")
+    monkeypatch.setattr(reading_options, "SHIPPED_MODEL", tmp_path / "deleted.safetensors")
     with pytest.raises(UserError, match=r"no --model_path .*deleted.* give one, or make one"):
         run("--image_path", folder / "img1.png")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.metrics import Score, score_texts
+from utils.metrics import REPEAT, Score, score_texts, wilson_interval
 
 PAIRS = [
     ("abc", "abc"),  # exact: 3 hits
@@ -58,6 +58,58 @@ def test_figures_of_a_hand_worked_set():
     assert summary["character_accuracy"] == score.character_accuracy
     assert summary["cer"] == score.cer
     assert json.loads(json.dumps(summary)) == summary
+
+
+def test_lengths_places_and_classes_of_a_hand_worked_set():
+    score = score_texts(PAIRS)
+    assert score.lengths == {1: 1, 2: 2, 3: 2, 4: 1}
+    assert +score.lengths_exact == {3: 1}
+    assert score.positions == {1: 6, 2: 5, 3: 3, 4: 1}
+    assert score.positions_hit == {1: 4, 2: 3, 3: 2, 4: 1}
+    classes = score.by_class()
+    assert classes["b"] == pytest.approx({"precision": 3 / 4, "recall": 1.0, "f1": 6 / 7, "n": 3})
+    assert classes["B"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "n": 1}
+    assert classes["x"]["n"] == 1
+    assert REPEAT not in classes
+
+
+def test_repeats_are_a_class_of_their_own():
+    score = score_texts([("aab", "ab"), ("bbb", "bbb"), ("ab", "ab")])
+    assert score.by_class()[REPEAT] == {"recall": 2 / 3, "n": 3}
+
+
+def test_normalized_edit_distance_is_a_mean_over_pictures():
+    assert score_texts(PAIRS).normalized_edit_distance == pytest.approx(
+        (0 + 1 / 3 + 1 / 4 + 1 / 3 + 1 + 1) / 6
+    )
+    assert score_texts([("a", "bcd"), ("a", "a")]).normalized_edit_distance == 0.5
+    assert Score().normalized_edit_distance == 0.0
+
+
+def test_a_rejected_text_is_no_answer():
+    score = Score()
+    for label, text, rejected in [
+        ("a", "a", False), ("a", "a", True), ("a", "b", True), ("a", "b", False)
+    ]:  # fmt: skip
+        score.add(label, text, rejected)
+    assert (score.n, score.exact, score.answered, score.answered_exact) == (4, 2, 2, 1)
+    assert score.summary()["sequence"] == pytest.approx(
+        {"precision": 1 / 2, "recall": 1 / 4, "f1": 1 / 3}
+    )
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "expected"),
+    [
+        (8, 10, (0.4902, 0.9433)),  # Newcombe, 1998, method 3, to four places
+        (81, 263, (0.2553, 0.3662)),  # Newcombe's own example
+        (0, 20, (0.0, 0.1611)),
+        (10, 10, (0.7225, 1.0)),
+        (0, 0, (0.0, 1.0)),
+    ],
+)
+def test_wilson_intervals(right, n, expected):
+    assert wilson_interval(right, n) == pytest.approx(expected, abs=1e-4)
 
 
 def test_unreadable_counts_as_an_error_in_every_denominator():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from utils.errors import UserError
 from utils.recognizer import Prediction
 from utils.show import plots
 from utils.text.charset import Charset
+from utils.text.reading import Decoder
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::DeprecationWarning")
 
@@ -56,6 +58,12 @@ def log_probs_of(path: list[int], classes: int) -> np.ndarray:
     return np.log(probs)
 
 
+def read(charset: Charset, log_probs: np.ndarray, confidence: float) -> Prediction:
+    lengths = np.array([len(log_probs)])
+    [found] = Decoder(charset).read(log_probs[None], lengths, characters=True)
+    return Prediction(found.text, confidence, guess=found.text, characters=found.characters)
+
+
 def test_curves_show_each_column(tmp_path: Path, figures: list[Any]):
     plots.plot_curves(HISTORY, tmp_path / "run 1" / "curves.png")
     Image.open(tmp_path / "run 1" / "curves.png").load()
@@ -89,7 +97,7 @@ def test_curves_of_little_history(history: list[dict[str, float]], tmp_path: Pat
 def test_reading_marks_each_character_where_it_was_read(tmp_path: Path, figures: list[Any]):
     charset = Charset("abc")
     log_probs = log_probs_of([0, 1, 1, 0, 3, 0, 1, 1], 4)
-    reading = Prediction("aca", 0.4321)
+    reading = read(charset, log_probs, 0.4321)
     plots.plot_reading(
         Image.new("RGB", (32, 12)), log_probs, charset, reading, tmp_path / "reading.png"
     )
@@ -106,9 +114,9 @@ def test_reading_marks_each_character_where_it_was_read(tmp_path: Path, figures:
 
 def test_reading_shows_the_rival_of_a_character(tmp_path: Path, figures: list[Any]):
     log_probs = np.log([[0.9, 0.05, 0.03, 0.02], [0.1, 0.5, 0.01, 0.39]])
-    reading = Prediction("v", 0.5)
-    picture = Image.new("L", (8, 8))
-    plots.plot_reading(picture, log_probs, Charset("vwV"), reading, tmp_path / "r.png")
+    charset, picture = Charset("vwV"), Image.new("L", (8, 8))
+    reading = read(charset, log_probs, 0.5)
+    plots.plot_reading(picture, log_probs, charset, reading, tmp_path / "r.png")
     labels = [label.get_text() for label in figures[0].axes[1].get_yticklabels()]
     assert labels == ["blank", "v", "V"]
 
@@ -121,20 +129,27 @@ def test_characters_that_no_font_has_are_escaped(
     text = "中$_$\t é"
     path = [step for label_id in charset.encode(text) for step in (label_id, 0)]
     log_probs = log_probs_of(path, charset.num_classes)
-    plots.plot_reading(
-        Image.new("L", (60, 20)), log_probs, charset, Prediction(text, 0.5), tmp_path / "r.png"
-    )
+    reading = read(charset, log_probs, 0.5)
+    assert reading.guess == text
+    plots.plot_reading(Image.new("L", (60, 20)), log_probs, charset, reading, tmp_path / "r.png")
     marks = [mark.get_text() for mark in figures[0].axes[0].texts]
     assert marks == ["\\u4e2d", "$", "_", "$", "\\t", "␣", "é"]
     assert not any(mark.get_parse_math() for mark in figures[0].axes[0].texts)
 
 
+def test_a_rejected_reading_says_so(tmp_path: Path, figures: list[Any]):
+    charset, log_probs = Charset("ab"), log_probs_of([0, 1, 0], 3)
+    reading = replace(read(charset, log_probs, 0.2), text="", rejected=True)
+    plots.plot_reading(Image.new("L", (9, 9)), log_probs, charset, reading, tmp_path / "r.png")
+    assert figures[0].get_suptitle() == "a   confidence 0.2000   rejected"
+    assert [mark.get_text() for mark in figures[0].axes[0].texts] == ["a"]
+
+
 def test_nothing_read_is_drawn_too(tmp_path: Path):
     log_probs = log_probs_of([0, 0, 0], 3)
-    nothing = Prediction("", 0.9)
-    plots.plot_reading(
-        Image.new("L", (1, 1)), log_probs, Charset("ab"), nothing, tmp_path / "r.png"
-    )
+    charset = Charset("ab")
+    nothing = read(charset, log_probs, 0.9)
+    plots.plot_reading(Image.new("L", (1, 1)), log_probs, charset, nothing, tmp_path / "r.png")
     Image.open(tmp_path / "r.png").load()
 
 

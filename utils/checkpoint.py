@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from models.crnn import CRNN
 
 FORMAT = "crnn-reader"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_KEY = "crnn"
 
 SHIPPED_MODEL = (
@@ -50,6 +50,8 @@ class Header:
     metrics: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    temperature: float = 1.0
+    """Divides the logits, so that confidences are shares of right texts (since version 2)."""
 
     def __post_init__(self) -> None:
         train = {name: _without_outer_folders(value) for name, value in self.train.items()}
@@ -74,9 +76,16 @@ class Header:
                 )
             image = values.pop("image")
             image = {k: tuple(v) if isinstance(v, list) else v for k, v in image.items()}
-            model, charset = ModelConfig(**values.pop("model")), Charset(**values.pop("charset"))
+            model, known = ModelConfig(**values.pop("model")), values.pop("charset")
+            charset = Charset(
+                known.pop("characters"), known.pop("name"), tuple(known.pop("alike", ()))
+            )
+            if known:
+                raise ValueError(f"a charset with {', '.join(known)}")
             if model.num_classes != charset.num_classes:
                 raise ValueError(f"{len(charset)} characters, but {model.num_classes} classes")
+            if not 0 < values.get("temperature", 1.0) < float("inf"):
+                raise ValueError(f"a temperature of {values['temperature']}")
             return cls(model, ImageSpec(**image), charset, **values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{name}: its header is damaged or foreign ({error!r})") from None

@@ -52,6 +52,20 @@ class BadRows:
         if count:
             print(f"skipped {count} bad rows of at most {self.allowed} (--max_bad_rows)")
 
+    def settle_pictures(self, rows: Sequence[Row], errors: Sequence[str | None]) -> list[str]:
+        """Raise if more than allowed cannot be read, or all; otherwise a sentence on each."""
+        found = [
+            f"{row.where}: {row.path.name}: {error}"
+            for row, error in zip(rows, errors, strict=True)
+            if error
+        ]
+        self.sentences += found
+        if len(self.sentences) > self.allowed:
+            self.settle()
+        if len(found) == len(rows):
+            raise UserError(f"not one of the {len(rows)} pictures can be read; mend the set")
+        return found
+
 
 @dataclass(frozen=True)
 class DataSet:

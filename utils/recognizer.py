@@ -15,7 +15,7 @@ from utils.checkpoint import Header, load_checkpoint
 from utils.device import pick_device, usable_cores
 from utils.picture import ImageSpec, PictureError, Source, prepare, stack
 from utils.text.charset import Charset
-from utils.text.decoding import greedy_decode, text_log_probs
+from utils.text.reading import Character, Decoder, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -27,12 +27,19 @@ if TYPE_CHECKING:
 class Prediction:
     """What was read: `confidence` is the CTC probability of the text given the picture.
 
-    A picture that cannot be read has an `error`, an empty text and confidence 0.
+    A picture that cannot be read has an `error`, an empty text and confidence 0. One that is read
+    with too little confidence is `rejected`: its text is empty, and `guess` is what it would be.
     """
 
     text: str
     confidence: float
     error: str | None = None
+    rejected: bool = False
+    guess: str = ""
+    alternatives: tuple[tuple[str, float], ...] = ()
+    """The best texts and their probabilities, where the decoder was asked for more than one."""
+    characters: tuple[Character, ...] = ()
+    """Each character's place and confidence, where they were asked for."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,10 @@ class Recognizer:
         charset: Charset,
         device: torch.device | str = "cpu",
         amp_dtype: torch.dtype | None = None,
+        temperature: float = 1.0,
     ):
         self.model, self.image, self.charset = model, image, charset
-        self.device, self.amp_dtype = device, amp_dtype
+        self.device, self.amp_dtype, self.temperature = device, amp_dtype, temperature
         self.header: Header | None = None
 
     @classmethod
@@ -67,24 +75,47 @@ class Recognizer:
         checkpoint = load_checkpoint(path)
         place = pick_device(device)
         header = checkpoint.header
-        recognizer = cls(checkpoint.build().to(place), header.image, header.charset, place)
+        model = checkpoint.build().to(place)
+        recognizer = cls(model, header.image, header.charset, place, temperature=header.temperature)
         recognizer.header = header
         return recognizer
 
-    def read(self, images: Sequence[Source], batch_size: int = 64) -> list[Prediction]:
-        """Paths, bytes, Pillow images or arrays (H, W) or (H, W, 3) of uint8 -> predictions."""
-        return list(self.stream(images, batch_size))
+    @property
+    def max_steps(self) -> int:
+        """Time steps of the widest picture, which bound the length of a text."""
+        return int(self.model.backbone.out_width(self.image.width))
 
-    def stream(self, images: Sequence[Source], batch_size: int = 64) -> Iterator[Prediction]:
+    def read(
+        self,
+        images: Sequence[Source],
+        batch_size: int = 64,
+        decoder: Decoder | None = None,
+        reject_below: float = 0.0,
+        characters: bool = False,
+    ) -> list[Prediction]:
+        """Paths, bytes, Pillow images or arrays (H, W) or (H, W, 3) of uint8 -> predictions.
+
+        `decoder` is one over this reader's charset (default: the best path). A text with less
+        confidence than `reject_below` is rejected. `characters` places and weighs each one.
+        """
+        return list(self.stream(images, batch_size, decoder, reject_below, characters))
+
+    def stream(
+        self,
+        images: Sequence[Source],
+        batch_size: int = 64,
+        decoder: Decoder | None = None,
+        reject_below: float = 0.0,
+        characters: bool = False,
+    ) -> Iterator[Prediction]:
         """As `read`, one by one in the order of the images while the batches go on."""
+        decoder = decoder or Decoder(self.charset)
         for output in self.batches(images, batch_size):
             found = {index: Prediction("", 0.0, reason) for index, reason in output.errors.items()}
             if output.indices:
-                ids = greedy_decode(output.log_probs, output.lengths)
-                log_probs = text_log_probs(output.log_probs, output.lengths, ids)
-                for index, label_ids, log_prob in zip(output.indices, ids, log_probs, strict=True):
-                    confidence = float(np.exp(min(log_prob, 0.0)))
-                    found[index] = Prediction(self.charset.decode(label_ids), confidence)
+                readings = decoder.read(output.log_probs, output.lengths, characters)
+                for index, reading in zip(output.indices, readings, strict=True):
+                    found[index] = _predicted(reading, reject_below)
             yield from (found[index] for index in sorted(found))
 
     def batches(self, images: Sequence[Source], batch_size: int = 64) -> Iterator[BatchOutput]:
@@ -131,4 +162,17 @@ class Recognizer:
         ):
             logits, lengths = self.model(batch, true_widths)
         self.model.train(was_training)
-        return logits.float().log_softmax(dim=2).cpu().numpy(), lengths.cpu().numpy()
+        log_probs = (logits.float() / self.temperature).log_softmax(dim=2)
+        return log_probs.cpu().numpy(), lengths.cpu().numpy()
+
+
+def _predicted(reading: Reading, reject_below: float) -> Prediction:
+    rejected = reading.confidence < reject_below
+    return Prediction(
+        text="" if rejected else reading.text,
+        confidence=reading.confidence,
+        rejected=rejected,
+        guess=reading.text,
+        alternatives=reading.alternatives,
+        characters=reading.characters,
+    )

@@ -5,6 +5,8 @@ matplotlib is imported late, and only its object API: pyplot would look for a di
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,6 @@ from PIL import Image
 
 from utils.files import atomic_write
 from utils.text.charset import BLANK, Charset
-from utils.text.decoding import alignment_spans
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,20 +74,16 @@ def plot_reading(
     prediction: Prediction,
     path: str | Path,
 ) -> None:
-    """Write a PNG of one reading: the picture, the best path's text above the place where each
-    character was read, and under it the probabilities over time.
+    """Write a PNG of one reading: the picture, each of the prediction's `characters` above the
+    place where it was read, and under it the probabilities over time.
 
     log_probs (T, C) end at the true length; the picture is turned already where it is vertical.
     Both span the same width, time step t standing at the share t / T of the picture.
     """
-    import matplotlib
-
     steps = len(log_probs)
-    best_path = log_probs.argmax(axis=1)
-    spans = alignment_spans(best_path, steps)
-    read = [(start, end, int(best_path[start])) for start, end in spans]
+    read = list(zip(prediction.characters, charset.encode(prediction.guess), strict=True))
     probs = np.exp(log_probs)
-    classes = _classes_to_show(probs, [label_id for _, _, label_id in read])
+    classes = _classes_to_show(probs, [label_id for _, label_id in read])
     fonts = installed_fonts()
     names = [
         "blank" if class_id == BLANK else drawable(charset.decode([class_id]), fonts)
@@ -94,16 +91,16 @@ def plot_reading(
     ]
     width = min(max(0.2 * steps, 8.0), 30.0)
     heights = [min(max(width * picture.height / picture.width, 0.8), 4.0), 0.24 * len(classes)]
-    # Without this, a text with two dollar signs would be set as a formula.
-    with matplotlib.rc_context({"font.family": fonts, "text.parse_math": False}):
+    with any_characters():
         figure = new_figure(width, sum(heights) + 1.6)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
-        title = f"{drawable(prediction.text, fonts)}   confidence {prediction.confidence:.4f}"
+        title = f"{drawable(prediction.guess, fonts)}   confidence {prediction.confidence:.4f}"
+        title += "   rejected" if prediction.rejected else ""
         figure.suptitle(title)
         above.imshow(picture, extent=(0, steps, 0, 1), aspect="auto", cmap="gray")
         above.set_yticks([])
-        for start, end, label_id in read:
-            _mark_span(above, start, end, names[classes.index(label_id)])
+        for character, label_id in read:
+            _mark_span(above, character.start, character.end, names[classes.index(label_id)])
         shades = below.imshow(
             probs[:, classes].T,
             extent=(0, steps, len(classes), 0),
@@ -164,6 +161,16 @@ def _mark_span(axes: Axes, start: int, end: int, name: str) -> None:
         fontsize=14 if len(name) == 1 else 8,
         rotation=0 if len(name) == 1 else 90,
     )
+
+
+@contextmanager
+def any_characters() -> Iterator[None]:
+    """Inside, figures are made and saved with all fonts that there are, and text is only text."""
+    import matplotlib
+
+    # Without the second, a text with two dollar signs would be set as a formula.
+    with matplotlib.rc_context({"font.family": installed_fonts(), "text.parse_math": False}):
+        yield
 
 
 def new_figure(width: float, height: float) -> Figure:

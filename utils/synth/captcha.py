@@ -83,6 +83,11 @@ class CaptchaRenderer:
         text = self.text(*seed)
         return self._captcha.generate_image(text), text
 
+    def picture(self, text: str, *seed: int | str) -> Image.Image:
+        """A picture (RGB) of that text."""
+        self._rng.seed("/".join(str(word) for word in seed))
+        return self._captcha.generate_image(text)
+
     def text(self, *seed: int | str) -> str:
         """The text that `draw` gives, without the picture."""
         recipe = self.recipe

@@ -26,10 +26,14 @@ PRESETS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Charset:
-    """Ordered characters (code points); the id of characters[i] is i + 1, 0 is the blank."""
+    """Ordered characters (code points); the id of characters[i] is i + 1, 0 is the blank.
+
+    Of each group in `alike`, the first is one of the characters and stands for the others too.
+    """
 
     characters: str
     name: str = "custom"
+    alike: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         repeated = [ch for ch, count in Counter(self.characters).items() if count > 1]
@@ -37,6 +41,10 @@ class Charset:
             raise UserError(
                 f"charset {self.name}: {repeated[0]!r} stands in it more than once; list it once"
             )
+        known = set(self.characters)
+        for group in self.alike:
+            if group[:1] not in known or known & set(group[1:]):
+                raise ValueError(f"charset {self.name}: {group!r} has not its first character only")
         if not self.characters:
             raise UserError(f"charset {self.name}: it is empty; expected one character or more")
 
@@ -50,11 +58,22 @@ class Charset:
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        return {ch: i for i, ch in enumerate(self.characters, start=1)}
+        ids = {ch: i for i, ch in enumerate(self.characters, start=1)}
+        return ids | {ch: ids[group[0]] for group in self.alike for ch in group}
 
     def encode(self, text: str) -> list[int]:
         """Class ids of a text. KeyError on a character that is not in the charset."""
         return [self._ids[ch] for ch in text]
+
+    def stands_for(self, character: str) -> str:
+        """The characters that one of the charset stands for, itself first."""
+        return next((group for group in self.alike if group[0] == character), character)
+
+    def fold(self, text: str) -> str:
+        """The text as `decode` gives it back: of alike characters always the first."""
+        return "".join(
+            [self.characters[self._ids[ch] - 1] if ch in self._ids else ch for ch in text]
+        )
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of class ids, none of which may be the blank."""

@@ -10,7 +10,8 @@ from utils.metrics import Score
 from utils.recognizer import Recognizer
 from utils.show.contact_sheet import write_readings
 from utils.show.plots import plot_curves
-from utils.text.decoding import greedy_decode, text_log_probs
+from utils.text.alignment import text_log_probs
+from utils.text.decoding import greedy_decode
 from utils.training.state import Progress, write_history
 
 

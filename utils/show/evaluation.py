@@ -1,0 +1,183 @@
+"""What a reader made of a labelled set: in numbers, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from utils.calibration import Reliability, coverage_curve
+from utils.metrics import Score, wilson_interval
+from utils.show.cases import Case
+from utils.text.alike import Alike
+
+WORST = 10
+"""Confused pairs and worst cases that are shown; the .json report holds all."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Every case of a labelled set. An unreadable picture is an error, and stays in n.
+
+    `fold` gives a label as this reader writes it: without case where it ignores that, and with one
+    character for all that count as one to the model. All figures compare such labels.
+    """
+
+    model: str
+    data: str
+    cases: list[Case]
+    left_out: list[str]
+    """Rows of labels.txt that give no label or no picture, named; they are not in n."""
+    outside_charset: dict[str, int]
+    """Characters of the labels that the model cannot write, with counts; errors all of them."""
+    alike: Alike = field(default_factory=Alike)
+    fold: Callable[[str], str] = str
+
+    @cached_property
+    def score(self) -> Score:
+        score = Score()
+        for case in self.cases:
+            score.add(self.label(case), case.guess, case.rejected)
+        return score
+
+    def label(self, case: Case) -> str:
+        return self.fold(case.label or "")
+
+    def is_right(self, case: Case) -> bool:
+        return case.guess == self.label(case)
+
+    @cached_property
+    def folded_score(self) -> Score:
+        """With the characters of each group of `alike` as one."""
+        score = Score()
+        for case in self.cases:
+            label, guess = self.alike.fold(self.label(case)), self.alike.fold(case.guess)
+            score.add(label, guess, case.rejected)
+        return score
+
+    @cached_property
+    def reliability(self) -> Reliability:
+        return Reliability.of(*self._confidences())
+
+    @cached_property
+    def coverage(self) -> list[tuple[float, float, float]]:
+        return coverage_curve(*self._confidences())
+
+    def _confidences(self) -> tuple[list[float], list[bool]]:
+        return [case.confidence for case in self.cases], list(map(self.is_right, self.cases))
+
+    def worst(self) -> list[Case]:
+        """The wrong cases, the most confident first."""
+        wrong = [case for case in self.cases if not self.is_right(case)]
+        return sorted(wrong, key=lambda case: -case.confidence)
+
+    def to_text(self, max_cases: int | None = WORST) -> str:
+        """The report for people; `max_cases` None lists every wrong case."""
+        score, wrong = self.score, self.worst()
+        unreadable = sum(case.error is not None for case in self.cases)
+        rejected = sum(case.rejected for case in self.cases)
+        low, high = wilson_interval(score.exact, score.n)
+        lines = [f"model {self.model}, data {self.data}", score.line()]
+        lines.append(f"exact, 95 % interval: {low:.2%} to {high:.2%}")
+        folded_labels = sum(self.label(case) != case.label for case in self.cases)
+        if folded_labels:
+            lines.append(f"labels compared as this reader writes them: {folded_labels} change")
+        if self.alike.groups:
+            folded = self.folded_score
+            lines.append(
+                f"with {', '.join(self.alike.groups)} as one each: {folded.sequence_accuracy:.2%} "
+                f"exact, character accuracy {folded.character_accuracy:.2%}"
+            )
+        summary = score.summary()
+        for level in ("sequence", "characters"):
+            lines.append(
+                f"{level}: precision {summary[level]['precision']:.2%}, "
+                f"recall {summary[level]['recall']:.2%}, F1 {summary[level]['f1']:.2%}"
+            )
+        lines.append(
+            f"1 - normalised edit distance {1 - score.normalized_edit_distance:.4f}; expected "
+            f"calibration error {self.reliability.error:.4f}"
+        )
+        if rejected:
+            lines.append(f"rejected, no answer: {rejected} ({rejected / score.n:.1%})")
+        if unreadable:
+            lines.append(f"unreadable pictures, counted as errors: {unreadable}")
+        if self.outside_charset:
+            counts = ", ".join(f"{ch!r} x {n}" for ch, n in self.outside_charset.items())
+            lines.append(f"label characters outside the model's charset, all errors: {counts}")
+        if self.left_out:
+            lines.append(f"rows without a label or a picture, not in n: {len(self.left_out)}")
+        if score.confusions:
+            lines += ["", "most confused (label -> text, count):"]
+        for (wanted, got), count in score.confusions.most_common(WORST):
+            lines.append(f"  {side(wanted)} -> {side(got)}  {count}")
+        shown = wrong[:max_cases]
+        if shown:
+            lines += ["", f"wrong with the highest confidence ({len(shown)} of {len(wrong)}):"]
+        for case in shown:
+            lines.append(
+                f"  {case.file}: label {self.label(case)!r}, text {case.guess!r}, "
+                f"confidence {case.confidence:.4f}" + (f" ({case.error})" if case.error else "")
+            )
+        return "\n".join(lines) + "\n"
+
+    def metrics(self) -> dict[str, Any]:
+        """The figures without the cases: what metrics.json holds."""
+        score = self.score
+        content: dict[str, Any] = {
+            "model": self.model,
+            "data": self.data,
+            "metrics": score.summary(),
+            "by_length": _shares(score.lengths_exact, score.lengths),
+            "by_position": _shares(score.positions_hit, score.positions),
+            "by_class": score.by_class(),
+            "confusions": [
+                {"label": wanted, "text": got, "count": count}
+                for (wanted, got), count in score.confusions.most_common()
+            ],
+            "expected_calibration_error": self.reliability.error,
+            "reliability": vars(self.reliability),
+            "coverage": [
+                dict(zip(("answered", "right", "least_confidence"), point, strict=True))
+                for point in self.coverage
+            ],
+            "outside_charset": self.outside_charset,
+            "left_out": self.left_out,
+        }
+        if self.alike.groups:
+            content["alike"] = {
+                "groups": list(self.alike.groups), "metrics": self.folded_score.summary()
+            }  # fmt: skip
+        return content
+
+    def to_json(self) -> str:
+        """Everything: the metrics, all confusions, and every case in the order of labels.txt."""
+        cases = [{"label": case.label} | case.to_json() for case in self.cases]
+        content = self.metrics() | {"cases": cases}
+        return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def _shares(hits, counts) -> dict[str, dict[str, Any]]:
+    """By length or by place, in their order."""
+    return {
+        str(key): {
+            "n": counts[key],
+            "right": hits[key],
+            "accuracy": hits[key] / counts[key],
+            "interval_95": list(wilson_interval(hits[key], counts[key])),
+        }
+        for key in sorted(counts)
+    }
+
+
+def side(character: str) -> str:
+    """One side of a confusion, in quotes; the empty one is nothing."""
+    return repr(character) if character else "nothing"
+
+
+EVALUATION_FORMATS: dict[str, Callable[[Evaluation], str]] = {
+    ".txt": lambda evaluation: evaluation.to_text(max_cases=None),
+    ".json": lambda evaluation: evaluation.to_json(),
+}
