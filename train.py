@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from models.registry import BACKBONES, backbone_entry
 from utils.device import DEVICES
-from utils.errors import run_script
+from utils.errors import UserError, run_script
 from utils.options import option, parse
 from utils.synth.captcha import RENDERERS
+from utils.text.alike import Alike
 from utils.text.charset import PRESETS
-from utils.training.schedule import OPTIMIZERS, SCHEDULERS
+from utils.training.schedule import MONITORS, OPTIMIZERS, SCHEDULERS
 
 if TYPE_CHECKING:
     from utils.training.setup import Run
@@ -50,6 +51,9 @@ class TrainOptions:
         None, "preset charset (default: the data set's own, or what occurs)", tuple(PRESETS)
     )
     charset_file: str | None = option(None, "charset from a file, one character a line")
+    alike: str | None = option(
+        None, "characters that count as one: groups such as 0oO,1lI,cC; the first stands for all"
+    )
     pretrained: bool = option(True, f"ImageNet weights, for backbones that have them ({IMAGENET})")
     pretrained_path: str | None = option(
         None, "backbone weights from a torchvision state_dict file"
@@ -74,9 +78,10 @@ class TrainOptions:
     )
     weight_decay: float = option(0.01, "of matrices and convolutions", least=0)
     scheduler: str = option("onecycle", "course of the learning rate", SCHEDULERS)
-    warmup: float = option(0.1, "share of all steps that onecycle and cosine rise", least=0, most=1)
+    warmup: float = option(0.1, "share of all steps in which the rate rises", least=0, most=1)
     step_size: int = option(20, "epochs between two drops of --scheduler step", above=0)
-    gamma: float = option(0.5, "factor of each drop of --scheduler step", least=0, most=1)
+    patience: int = option(5, "epochs without a better one before a drop of plateau", above=0)
+    gamma: float = option(0.5, "factor of each drop of step and plateau", least=0, most=1)
     clip_norm: float = option(5.0, "largest norm of the gradient", above=0)
     aux_weight: float = option(
         0.5, "weight of a second CTC loss on the backbone's own columns", least=0
@@ -101,6 +106,9 @@ class TrainOptions:
         least=0,
         most=1,
     )
+    monitor: str = option(
+        "sequence_accuracy", "by which best.*, --early_stop and plateau choose", MONITORS
+    )
     early_stop: int = option(
         15, "epochs without a better validation that end the run; 0: never", least=0
     )
@@ -117,6 +125,7 @@ class TrainOptions:
     amp: bool = option(True, "half precision where the hardware has it")
     compile: bool = option(False, "torch.compile the backbone; slower on a CPU, see docs")
     deterministic: bool = option(False, "only kernels that give the same bits every time")
+    tensorboard: bool = option(False, "also write the curves for TensorBoard, into --save_dir")
     seed: int = option(0, "everything is drawn from it", least=0)
     device: str = option("auto", "where to train", DEVICES)
     resume: str | None = option(
@@ -139,6 +148,11 @@ class TrainOptions:
             )
         if self.img_channels not in (None, 1, 3):
             found.append(f"--img_channels {self.img_channels}: expected 1 (grey) or 3 (RGB)")
+        try:
+            if self.alike is not None:
+                Alike.of(self.alike)
+        except UserError as error:
+            found.append(f"--alike {error}")
         return found + self.freeze_problems()
 
     def freeze_problems(self) -> list[str]:
@@ -177,7 +191,9 @@ def train(run: Run) -> int:
     from utils.checkpoint import Header, save_checkpoint, versions
     from utils.recognizer import Recognizer
     from utils.training.batches import EpochBatches, losses_told, training_batches
-    from utils.training.console import print_end, print_epoch
+    from utils.training.calibrate import calibrate
+    from utils.training.console import print_calibration, print_end, print_epoch
+    from utils.training.curves import write_scalars
     from utils.training.optimizers import make_optimizer, step_if_finite
     from utils.training.pictures import TrainingPictures
     from utils.training.schedule import lr_factor
@@ -239,6 +255,7 @@ def train(run: Run) -> int:
                 break
             model.train()
             clock, waited, losses = time.monotonic(), 0.0, []
+            drops = progress.plateaus(options.monitor, options.patience)
             bar = tqdm(
                 desc=f"epoch {progress.epoch + 1}/{options.num_epochs}",
                 total=run.data.epoch_size, initial=progress.step * options.batch_size,
@@ -248,7 +265,7 @@ def train(run: Run) -> int:
                 step = progress.epoch * steps_per_epoch + progress.step
                 factor = lr_factor(
                     options.scheduler, step, total_steps, steps_per_epoch,
-                    options.warmup, options.step_size, options.gamma,
+                    options.warmup, options.step_size, options.gamma, drops,
                 )  # fmt: skip
                 for group in optimizer.param_groups:
                     group["lr"] = group["initial_lr"] * factor
@@ -301,7 +318,9 @@ def train(run: Run) -> int:
                 break
 
             validation = validate(recognizer, run.data.val)
-            is_best = progress.end_epoch(validation.score, validation.loss, options.lr * factor)
+            is_best = progress.end_epoch(
+                validation.score, validation.loss, options.lr * factor, options.monitor
+            )
             print_epoch(progress, options.num_epochs)
             if options.overfit_batch:
                 if validation.score.sequence_accuracy == 1:
@@ -311,12 +330,16 @@ def train(run: Run) -> int:
                 metrics = {"val": validation.score.summary(), "epoch": progress.epoch}
                 save_checkpoint(best_path, header(metrics), model.state_dict())
             write_run_pictures(save_dir, progress, run.data.val, validation.texts)
+            if options.tensorboard:
+                write_scalars(save_dir / "tensorboard", progress.history)
             save_last()
             if stop.signal is not None:
                 break
         if stop.signal is not None and progress.step and not options.overfit_batch:
             save_last()
     stopped = stop.signal if progress.epoch < options.num_epochs else None
+    if stopped is None and progress.best and not (options.overfit_batch or progress.failing):
+        print_calibration(calibrate(best_path, run.data.val, device))
     return print_end(progress, options, best_path, stopped)
 
 

@@ -48,7 +48,7 @@ def test_step_is_torchs():
     epochs = rates(lambda optimizer: StepLR(optimizer, step_size=3, gamma=0.5), 10)
     for epoch, expected in enumerate(epochs):
         for step in (epoch * 7, epoch * 7 + 6):
-            found = lr_factor("step", step, 70, 7, step_size=3, gamma=0.5)
+            found = lr_factor("step", step, 70, 7, 0.0, step_size=3, gamma=0.5)
             assert found == pytest.approx(expected)
 
 
@@ -64,7 +64,18 @@ def test_cosine_warms_up_and_ends_at_zero():
 
 
 def test_constant():
-    assert {lr_factor("constant", step, TOTAL, 10) for step in range(TOTAL)} == {1.0}
+    assert {lr_factor("constant", step, TOTAL, 10, 0.0) for step in range(TOTAL)} == {1.0}
+
+
+@pytest.mark.parametrize("scheduler", ["step", "plateau", "constant"])
+def test_these_warm_up_in_a_line(scheduler):
+    factors = [lr_factor(scheduler, step, TOTAL, 10) for step in range(22)]
+    assert factors == pytest.approx([*(step / 21 for step in range(1, 21)), 1.0, 1.0])
+
+
+def test_plateau_goes_by_the_drops():
+    assert lr_factor("plateau", 100, TOTAL, 10, gamma=0.3) == 1.0
+    assert lr_factor("plateau", 100, TOTAL, 10, gamma=0.3, drops=2) == pytest.approx(0.09)
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)

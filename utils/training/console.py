@@ -12,11 +12,12 @@ import torch
 from models.registry import BACKBONES, backbone_entry
 from models.transfer import count_parameters
 from utils.training.setup import OVERFIT
-from utils.training.state import Progress
+from utils.training.state import Progress, goodness
 from utils.training.weights import RANDOM_WEIGHTS
 
 if TYPE_CHECKING:
     from train import TrainOptions
+    from utils.training.calibrate import Calibration
     from utils.training.setup import Run
 
 
@@ -63,14 +64,18 @@ def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
         "hard_characters": options.fresh == 0 and "nothing is drawn anew without --fresh",
         "hard_weight": not options.hard_characters and "it goes with --hard_characters",
         "num_workers": run.drawing_device.type == "cuda" and "the GPU draws the pictures itself",
-        "warmup": options.scheduler in ("step", "constant") and "it goes with onecycle and cosine",
         "step_size": options.scheduler != "step" and "it goes with --scheduler step",
-        "gamma": options.scheduler != "step" and "it goes with --scheduler step",
+        "patience": options.scheduler != "plateau" and "it goes with --scheduler plateau",
+        "gamma": options.scheduler not in ("step", "plateau")
+        and "it goes with --scheduler step or plateau",
         "pretrained": not BACKBONES[options.backbone].imagenet_weights
         and options.pretrained
         and f"there are no ImageNet weights for {options.backbone}",
         "dropout": options.num_layers == 1 and "it stands between BiLSTM layers, and there is one",
     }
+    if options.overfit_batch:
+        idle = ("monitor", "early_stop", "patience", "tensorboard")
+        reasons |= dict.fromkeys(idle, "--overfit_batch has no epochs to choose from")
     for name, value in OVERFIT.items():
         if options.overfit_batch:
             reasons[name] = f"--overfit_batch sets it to {value}"
@@ -102,6 +107,14 @@ def print_epoch(progress: Progress, num_epochs: int) -> None:
         print(f"skipped steps, whose loss or gradient was not finite: {row['skipped']:.0f}")
 
 
+def print_calibration(calibration: Calibration | None) -> None:
+    """What the confidences are worth, or that it could not be found out."""
+    if calibration is None:
+        print("confidence: no label of the validation split fits; the temperature stays 1")
+    else:
+        print(calibration.line())
+
+
 def print_end(
     progress: Progress, options: TrainOptions, best_path: Path, stopped: int | None
 ) -> int:
@@ -126,7 +139,7 @@ def print_end(
         )
         return 0 if accuracy == 1 else 1
     if progress.history:
-        best = max(progress.history, key=lambda row: (row["sequence_accuracy"], -row["val_loss"]))
+        best = max(progress.history, key=lambda row: goodness(row, options.monitor))
         print(
             f"best: {best['sequence_accuracy']:.2%} exact on the validation split, after epoch",
             end="",

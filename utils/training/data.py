@@ -12,6 +12,7 @@ from utils.checkpoint import Checkpoint
 from utils.dataset import BadRows, Row, check_pictures, open_dataset
 from utils.errors import UserError
 from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+from utils.text.alike import Alike
 from utils.text.charset import Charset
 from utils.training.labels import check_known, data_charset
 from utils.training.weights import changed_charset
@@ -38,6 +39,16 @@ class Data:
     """Pictures of one epoch: as many as there are to train on, unless all are drawn anew."""
     fresh_recipe: CaptchaRecipe | None = None
     """The recipe with the hard characters more often, which fresh pictures are drawn by."""
+
+    def folded(self, charset: Charset) -> Data:
+        """With the labels as a reader of that charset writes them."""
+        if not charset.alike:
+            return self
+        train, val = (
+            [replace(row, label=charset.fold(row.label)) for row in rows]
+            for rows in (self.train, self.val)
+        )
+        return replace(self, train=train, val=val)
 
     def fingerprint(self) -> str:
         """SHA-256 of all file names and labels in order, and of the recipe."""
@@ -110,10 +121,19 @@ def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | No
     """The run's charset, every label known to it."""
     rows = data.train + data.val
     charset = data_charset(options.charset, options.charset_file, data.recipe, rows)
+    if options.alike is not None:
+        charset = Alike.of(options.alike).fold_charset(charset)
     labels = [row.label for row in rows]
     if options.fresh > 0 and data.recipe is not None:
         labels.append(data.recipe.characters)
     if init_from is not None:
+        known = init_from.header.charset
+        as_asked = Alike.of(options.alike).fold_charset(known) if options.alike else known
+        if as_asked != known and options.charset_change != "replace":
+            raise UserError(
+                f"--alike {options.alike}: the weights of {init_from.path} tell these characters "
+                "apart; add --charset_change replace, or leave --alike out"
+            )
         charset = changed_charset(
             init_from.header.charset, charset, labels, options.charset_change, init_from.path
         )

@@ -21,11 +21,13 @@ from utils.files import check_output_file, remove_leftovers
 from utils.options import Parsed
 from utils.picture import ImageSpec
 from utils.text.charset import Charset
+from utils.training.curves import need_tensorboard
 from utils.training.data import Data, check_same_data, choose_charset, read_data
 from utils.training.labels import check_fits, check_known
 from utils.training.state import (
     RUN_FILES,
     STATE_KEYS,
+    carry_best,
     check_unchanged,
     keep_previous_run,
     seed_everything,
@@ -47,7 +49,8 @@ FREE_ON_RESUME = frozenset(
     {"resume", "config", "data_root", "save_dir", "device", "num_workers", "num_threads"}
 )
 FROM_CHECKPOINT = ("backbone", "hidden_size", "num_layers", "dropout", "img_height", "img_channels")
-OVERFIT = {"dropout": 0.0, "color_jitter": 0.0, "fresh": 0.0, "scheduler": "constant"}
+OVERFIT = {"dropout": 0.0, "color_jitter": 0.0, "fresh": 0.0, "scheduler": "constant",
+            "warmup": 0.0}  # fmt: skip
 
 
 def resolve_options(
@@ -61,8 +64,7 @@ def resolve_options(
             options = dataclasses.replace(options, resume=None)
         else:
             assert resumed.training is not None
-            before = {"renderer": "package"}  # of runs that began when there was no choice
-            stored = before | resumed.training["options"]
+            stored = with_newer_options(type(options), resumed.training["options"])
             changed = {name: getattr(options, name) for name in sorted(given)}
             check_unchanged(stored, changed, FREE_ON_RESUME, resumed.path)
             free = {name: value for name, value in changed.items() if name in FREE_ON_RESUME}
@@ -82,6 +84,15 @@ def resolve_options(
     if options.overfit_batch:
         unset |= OVERFIT
     return dataclasses.replace(options, **unset), None, init_from
+
+
+def with_newer_options(cls: type, stored: dict[str, Any]) -> dict[str, Any]:
+    """A run's options, and what goes without saying for those that it did not have yet."""
+    before = {field.name: field.default for field in dataclasses.fields(cls)}
+    before["renderer"] = "package"
+    if "monitor" not in stored and stored.get("scheduler") in ("step", "constant"):
+        stored = stored | {"warmup": 0.0}  # they had none
+    return before | stored
 
 
 def _tuple(value: Any) -> Any:
@@ -186,6 +197,8 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     if device.type == "cuda" and not options.deterministic:
         torch.set_float32_matmul_precision("high")  # TF32 for what stays in fp32
     on_gpu = device.type == "cuda" and options.fresh == 1 and options.renderer == "fast"
+    if options.tensorboard:
+        need_tensorboard()
     data = read_data(options)
     if resumed is not None:
         charset = resumed.header.charset
@@ -193,6 +206,7 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         check_same_data(resumed, data)
     else:
         charset = choose_charset(options, data, init_from)
+    fingerprint, data = data.fingerprint(), data.folded(charset)
     model, origin = make_model(options, charset, data, init_from, resumed)
     save_dir = Path(options.save_dir)
     for name in RUN_FILES:
@@ -204,6 +218,8 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         remove_leftovers(save_dir)  # of a save that was killed
         if resumed is None:
             keep_previous_run(save_dir)
+        else:
+            carry_best(resumed.path.parent, save_dir)
     return Run(
         options,
         data,
@@ -217,6 +233,6 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         half_precision(device, options.amp),
         0 if on_gpu else num_workers,
         device if on_gpu else torch.device("cpu"),
-        data.fingerprint(),
+        fingerprint,
         resumed.training if resumed else None,
     )

@@ -7,6 +7,7 @@ import io
 import math
 import os
 import random
+import shutil
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,9 @@ from typing import Any
 import torch
 
 from utils.errors import UserError
-from utils.files import write_text
+from utils.files import atomic_write, write_text
 from utils.metrics import Score
+from utils.training.schedule import MONITORS
 
 MAX_NON_FINITE = 50
 """Steps of one epoch without a finite loss or gradient, each skipped, that end a run."""
@@ -50,7 +52,7 @@ class Progress:
     non_finite: int = 0
     """Skipped steps of the epoch under way."""
     best: list[float] = field(default_factory=list)
-    """Sequence accuracy and minus the validation loss: compared in this order."""
+    """Its `goodness`."""
     epochs_since_best: int = 0
     stall_told: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
@@ -87,7 +89,9 @@ class Progress:
             self.loss_sum += loss
         self.loss_steps += len(finite)
 
-    def end_epoch(self, score: Score, val_loss: float, lr: float) -> bool:
+    def end_epoch(
+        self, score: Score, val_loss: float, lr: float, monitor: str = MONITORS[0]
+    ) -> bool:
         """Note an epoch's validation and go on to the next; True where it is the best so far."""
         self.history.append(
             {
@@ -104,15 +108,45 @@ class Progress:
                 "seconds": round(self.seconds, 3),
             }
         )
-        reached = [score.sequence_accuracy, -val_loss if math.isfinite(val_loss) else -math.inf]
+        reached = goodness(self.history[-1], monitor)
         is_best = reached > self.best
         if is_best:
             self.best = reached
-        started = score.sequence_accuracy > 0  # the blank plateau before it is no standstill
-        self.epochs_since_best = 0 if is_best or not started else self.epochs_since_best + 1
+        self.epochs_since_best = 0 if is_best else _waits(self.history, monitor)[-1]
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum, self.loss_steps, self.non_finite = 0.0, 0, 0
         return is_best
+
+    def plateaus(self, monitor: str, patience: int) -> int:
+        """How often `patience` epochs went by without a better one, a new count after each."""
+        waits = _waits(self.history, monitor)
+        return sum(waited > 0 and waited % patience == 0 for waited in waits)
+
+
+def _waits(history: list[dict[str, float]], monitor: str) -> list[int]:
+    """After each epoch, how many there were since the best one. The blank plateau, on which no
+    character is right yet, is no standstill."""
+    waits: list[int] = []
+    waited, best, started = 0, [-math.inf], False
+    for row in history:
+        reached = goodness(row, monitor)
+        started |= row["character_accuracy"] > 0
+        waited = waited + 1 if started and reached <= best else 0
+        best = max(best, reached)
+        waits.append(waited)
+    return waits
+
+
+def goodness(row: dict[str, float], monitor: str) -> list[float]:
+    """A row of the history by what --monitor names, then by the loss; more is better."""
+    loss = row["val_loss"]
+    smallness = -loss if math.isfinite(loss) else -math.inf
+    figures = {
+        "sequence_accuracy": row["sequence_accuracy"],
+        "cer": row["character_accuracy"],  # 1 - cer
+        "loss": smallness,
+    }
+    return [figures[monitor], smallness]
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
@@ -192,9 +226,23 @@ def check_unchanged(
         raise UserError("\n".join(sentences))
 
 
+def carry_best(source: Path, save_dir: Path) -> None:
+    """Where a run goes on in another folder, its best checkpoint so far goes with it."""
+    if source.resolve() == save_dir.resolve():
+        return
+    keep_previous_run(save_dir)
+    for name in RUN_FILES[:2]:
+        if (source / name).is_file():
+            with atomic_write(save_dir / name) as file:
+                file.write((source / name).read_bytes())
+
+
 def keep_previous_run(save_dir: Path) -> None:
     """Rename an earlier run's checkpoints, so that a new run never overwrites them."""
     for name in RUN_FILES[:3]:
         if (save_dir / name).is_file():
             os.replace(save_dir / name, save_dir / f"previous_{name}")
             print(f"kept the earlier run's {name} as {save_dir / f'previous_{name}'}")
+    if (save_dir / "tensorboard").is_dir():
+        shutil.rmtree(save_dir / "previous_tensorboard", ignore_errors=True)
+        os.replace(save_dir / "tensorboard", save_dir / "previous_tensorboard")

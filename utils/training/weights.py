@@ -34,7 +34,7 @@ def changed_charset(
         return old
     if change == "extend":
         extra = "".join(sorted(missing))
-        return Charset(old.characters + extra, f"{old.name}+{len(extra)}")
+        return Charset(old.characters + extra, f"{old.name}+{len(extra)}", old.alike)
     shown = ", ".join(f"{ch!r} x {count}" for ch, count in list(missing.items())[:20])
     raise UserError(
         f"--init_from {source}: its charset {old.name} lacks {len(missing)} characters of the "
