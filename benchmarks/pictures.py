@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from utils.files import write_text
-from utils.synth.captcha import CaptchaRecipe
+from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
 from utils.synth.drawing import draw_all, file_name, split_chunks
 from utils.text.charset import preset_charset
 
@@ -23,6 +23,20 @@ def draw_folder(
     chunks = split_chunks(folder, recipe, {"test": count}, seed)
     texts = [text for drawn in draw_all(recipe, chunks, 1) for text in drawn.texts]
     return [(folder / "test" / file_name(index), text) for index, text in enumerate(texts)]
+
+
+def draw_texts(
+    folder: Path, recipe: CaptchaRecipe, texts: list[str], seed: int
+) -> list[tuple[Path, str]]:
+    """PNG files of these texts: (path, label) each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    renderer = CaptchaRenderer(recipe)
+    drawn = []
+    for index, text in enumerate(texts):
+        path = folder / file_name(index)
+        renderer.picture(text, seed, "texts", index).save(path)
+        drawn.append((path, text))
+    return drawn
 
 
 def draw_set(root: Path, sizes: dict[str, int]) -> None:
