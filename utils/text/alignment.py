@@ -28,7 +28,10 @@ class _States:
     emitted: np.ndarray
 
     @classmethod
-    def of(cls, log_probs: np.ndarray, targets: Targets) -> _States:
+    def of(
+        cls, log_probs: np.ndarray, targets: Targets, rows: Sequence[int] | None = None
+    ) -> _States:
+        """`rows` says of which picture each target is (default: of its own)."""
         sizes = np.array([len(target) for target in targets], np.int64)
         most = max(map(len, targets), default=0)
         labels = np.full((len(targets), 2 * most + 1), BLANK)
@@ -36,9 +39,9 @@ class _States:
             row[1 : 2 * len(target) : 2] = target
         may_skip = np.zeros(labels.shape, bool)  # onto a new, different label
         may_skip[:, 2:] = (labels[:, 2:] != BLANK) & (labels[:, 2:] != labels[:, :-2])
-        n, steps, _ = log_probs.shape
-        wanted = np.broadcast_to(labels[:, None], (n, steps, labels.shape[1]))
-        emitted = np.take_along_axis(log_probs, wanted, axis=2).astype(np.float64)
+        pictures = np.arange(len(targets)) if rows is None else np.array(rows, np.int64)
+        steps = np.arange(log_probs.shape[1])[:, None]
+        emitted = log_probs[pictures[:, None, None], steps, labels[:, None]].astype(np.float64)
         return cls(sizes, labels, may_skip, emitted)
 
     def forward(self, lengths: np.ndarray) -> np.ndarray:
@@ -80,17 +83,23 @@ class _States:
         return beta
 
 
-def text_log_probs(log_probs: np.ndarray, lengths: np.ndarray, targets: Targets) -> np.ndarray:
-    """Log of the CTC probability of each target: the sum over all its alignments, (N,).
+def text_log_probs(
+    log_probs: np.ndarray,
+    lengths: np.ndarray,
+    targets: Targets,
+    rows: Sequence[int] | None = None,
+) -> np.ndarray:
+    """Log of the CTC probability of each target: the sum over all its alignments, (targets,).
 
     The forward algorithm (section 4.1) in log space, for the whole batch at once. -inf where the
-    target cannot fit into the time steps.
+    target cannot fit into the time steps. `rows` says of which picture each target is, where there
+    is not one for each.
     """
-    states = _States.of(log_probs, targets)
-    last = states.forward(lengths)[:, -1]
-    rows, sizes = np.arange(len(last)), states.sizes
-    ends = last[rows, 2 * sizes]
-    before = np.where(sizes > 0, last[rows, np.maximum(2 * sizes - 1, 0)], -np.inf)
+    states = _States.of(log_probs, targets, rows)
+    last = states.forward(lengths if rows is None else lengths[list(rows)])[:, -1]
+    places, sizes = np.arange(len(last)), states.sizes
+    ends = last[places, 2 * sizes]
+    before = np.where(sizes > 0, last[places, np.maximum(2 * sizes - 1, 0)], -np.inf)
     return np.logaddexp(ends, before)
 
 
@@ -164,7 +173,7 @@ def _without_each(
         for place in range(len(target))
     ]
     found = np.full((len(targets), most), -np.inf)
-    values = text_log_probs(log_probs[rows], lengths[rows], shorter)
+    values = text_log_probs(log_probs, lengths, shorter, rows)
     found[rows, [place for target in targets for place in range(len(target))]] = values
     return found
 

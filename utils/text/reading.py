@@ -193,7 +193,7 @@ class Decoder:
     def _with_alternatives(self, readings, texts, log_probs, lengths) -> list[Reading]:
         rows = [row for row, found in enumerate(texts) for _ in found]
         flat = [ids for found in texts for ids in found]
-        shares = iter(_probabilities(log_probs[rows], lengths[rows], flat).tolist())
+        shares = iter(_probabilities(log_probs, lengths, flat, rows).tolist())
         return [
             replace(
                 reading,
@@ -238,6 +238,9 @@ def _as_lists(paths: list[list[int] | None]) -> list[list[list[int]]]:
 
 
 def _probabilities(
-    log_probs: np.ndarray, lengths: np.ndarray, texts: list[list[int]]
+    log_probs: np.ndarray,
+    lengths: np.ndarray,
+    texts: list[list[int]],
+    rows: list[int] | None = None,
 ) -> np.ndarray:
-    return np.exp(np.minimum(text_log_probs(log_probs, lengths, texts), 0.0))
+    return np.exp(np.minimum(text_log_probs(log_probs, lengths, texts, rows), 0.0))
