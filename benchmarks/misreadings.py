@@ -31,12 +31,14 @@ from utils.picture import open_picture
 from utils.recognizer import Prediction, Recognizer
 from utils.show.contact_sheet import write_contact_sheet
 from utils.synth.captcha import CaptchaRecipe
+from utils.text.alike import Alike
 from utils.text.charset import PRESETS, preset_charset, read_charset_file
 
 ALIKE = ("0Oo", "1lI", "cC", "sS", "uU", "vV", "wW", "xX", "zZ")
 """Characters that look alike, once all have the same height."""
 
-FOLD = str.maketrans({character: group[0] for group in ALIKE for character in group[1:]})
+fold = Alike(ALIKE).fold
+"""The text with one character for all that look alike."""
 
 SHOWN = 6
 """Pictures of each kind of error in the figure."""
@@ -67,11 +69,6 @@ class Options:
                 f"--max_length {self.max_length}: expected {self.min_length} (--min_length) or more"
             )
         return found
-
-
-def fold(text: str) -> str:
-    """The text with one character for all that look alike."""
-    return text.translate(FOLD)
 
 
 @dataclass(frozen=True)

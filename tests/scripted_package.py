@@ -10,7 +10,10 @@ import captcha.image
 from PIL import Image
 
 from utils.synth.captcha import CaptchaRecipe
-from utils.synth.dice import NUM_TURNS, Dice
+from utils.synth.dice import NUM_TURNS, Dice, seeded_generator, throw
+from utils.text.charset import PRESETS
+
+ALNUM62 = CaptchaRecipe(PRESETS["alnum62"], "alnum62")
 
 
 class Script:
@@ -74,3 +77,8 @@ def arc_answers(recipe: CaptchaRecipe, dice: Dice, n: int) -> list[int]:
     left, top, right, bottom, start, end = dice.arcs[n].tolist()
     across, down = recipe.width // 5, recipe.height // 5
     return [left, right - across, top - down, bottom - top, end - 160, start]
+
+
+def dice_of(recipe: CaptchaRecipe, count: int, seed: int = 0) -> Dice:
+    num_fonts = 3 * max(len(recipe.fonts), 1)
+    return throw(recipe, num_fonts, count, seeded_generator("test", seed))

@@ -12,18 +12,15 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from scripted_package import arc_answers, dot_answers, package_picture, scripted
+from scripted_package import ALNUM62, dice_of, package_picture
 
 from utils.synth import turned
 from utils.synth.captcha import CaptchaRecipe
-from utils.synth.dice import MOST_DEGREES, NUM_TURNS, Dice, seeded_generator, throw
+from utils.synth.dice import MOST_DEGREES, NUM_TURNS, Dice, seeded_generator
 from utils.synth.fast import FastRenderer, Letters, _shared_columns
-from utils.synth.scribble import dot_stamp, scribbles
 from utils.synth.warp import LetterWarp
 from utils.text.charset import PRESETS
 
-ALNUM62 = CaptchaRecipe(PRESETS["alnum62"], "alnum62")
 DEJAVU = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
 RECIPES = {
     "alnum62": ALNUM62,
@@ -34,11 +31,6 @@ RECIPES = {
     "low": CaptchaRecipe(PRESETS["digits"], "digits", 2, 3, 80, 32),
     "another font": CaptchaRecipe(PRESETS["alnum62"], "alnum62", fonts=(DEJAVU,)),
 }
-
-
-def dice_of(recipe: CaptchaRecipe, count: int, seed: int = 0) -> Dice:
-    num_fonts = 3 * max(len(recipe.fonts), 1)
-    return throw(recipe, num_fonts, count, seeded_generator("test", seed))
 
 
 def both(recipe: CaptchaRecipe, dice: Dice, channels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -143,35 +135,6 @@ def test_nobody_elses_random_numbers_are_used():
     FastRenderer(ALNUM62).draw(4, seeded_generator(0))
     assert torch.equal(torch.random.get_rng_state(), before[0])
     assert random.getstate() == before[1]
-
-
-def bitmap(draw, *arguments: int) -> np.ndarray:
-    picture = Image.new("1", (ALNUM62.width, ALNUM62.height))
-    draw(picture, *arguments)
-    return np.asarray(picture)
-
-
-def scribbled(dice: Dice) -> np.ndarray:
-    return scribbles(dice, dot_stamp(), ALNUM62.width, ALNUM62.height).numpy()
-
-
-def test_dots_are_exactly_the_packages():
-    dice = dice_of(ALNUM62, 50)
-    ours = scribbled(replace(dice, arcs=torch.full_like(dice.arcs, -999)))
-    for n in range(50):
-        package = scripted(*dot_answers(dice, n)).ImageCaptcha
-        assert np.array_equal(ours[n], bitmap(package.create_noise_dots, 1))
-
-
-def test_arcs_cover_the_packages_and_little_more():
-    dice = dice_of(ALNUM62, 200)
-    ours = scribbled(replace(dice, dots=torch.full_like(dice.dots, -99)))
-    packages = [scripted(*arc_answers(ALNUM62, dice, n)).ImageCaptcha for n in range(200)]
-    theirs = np.stack([bitmap(package.create_noise_curve, 1) for package in packages])
-    shared = (ours & theirs).sum()
-    assert shared / theirs.sum() >= 0.94
-    assert shared / ours.sum() >= 0.94
-    assert ours.sum() == pytest.approx(theirs.sum(), rel=0.015)
 
 
 def test_a_letter_is_cut_off_at_the_edge_of_its_patch():

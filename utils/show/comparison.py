@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.files import write_text
-from utils.show.evaluation import Evaluation
+from utils.show.evaluation import Evaluation, as_json
 from utils.show.report import MOST_SHOWN, gallery, page_html, picture_html, strip_html
 
 
@@ -97,8 +96,7 @@ def verdict(one: int, other: int, p: float) -> str:
 def write_comparison(comparison: Comparison, pictures: Sequence[Path], folder: str | Path) -> Path:
     """comparison.json and comparison.html in the folder; returns the page."""
     folder = Path(folder)
-    content = json.dumps(comparison.metrics(), ensure_ascii=False, indent=1) + "\n"
-    write_text(folder / "comparison.json", content)
+    write_text(folder / "comparison.json", as_json(comparison.metrics()))
     places = comparison.differing()
     cards = gallery(_card(comparison, i, pictures[i]) for i in places[:MOST_SHOWN])
     lines = "".join(f"<p>{escape(line)}</p>" for line in comparison.to_text().splitlines())

@@ -37,9 +37,12 @@ class Evaluation:
 
     @cached_property
     def score(self) -> Score:
+        return self._scored(str)
+
+    def _scored(self, fold: Callable[[str], str]) -> Score:
         score = Score()
         for case in self.cases:
-            score.add(self.label(case), case.guess, case.rejected)
+            score.add(fold(self.label(case)), fold(case.guess), case.rejected)
         return score
 
     def label(self, case: Case) -> str:
@@ -51,11 +54,7 @@ class Evaluation:
     @cached_property
     def folded_score(self) -> Score:
         """With the characters of each group of `alike` as one."""
-        score = Score()
-        for case in self.cases:
-            label, guess = self.alike.fold(self.label(case)), self.alike.fold(case.guess)
-            score.add(label, guess, case.rejected)
-        return score
+        return self._scored(self.alike.fold)
 
     @cached_property
     def reliability(self) -> Reliability:
@@ -156,7 +155,12 @@ class Evaluation:
         """Everything: the metrics, all confusions, and every case in the order of labels.txt."""
         cases = [{"label": case.label} | case.to_json() for case in self.cases]
         content = self.metrics() | {"cases": cases}
-        return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+        return as_json(content)
+
+
+def as_json(content: dict[str, Any]) -> str:
+    """For a file that people may look into too."""
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
 
 
 def _shares(hits, counts) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -20,7 +19,7 @@ from utils.files import atomic_write, check_output_file, write_text
 from utils.metrics import wilson_interval
 from utils.picture import PictureError, open_picture
 from utils.show.cases import Case, escaped
-from utils.show.evaluation import WORST, Evaluation, side
+from utils.show.evaluation import WORST, Evaluation, as_json, side
 from utils.show.plots import any_characters
 from utils.show.report_plots import PLOTS
 
@@ -63,10 +62,7 @@ figure { margin: 0; } img { max-width: 100%; height: auto; }
 def write_report(evaluation: Evaluation, pictures: Sequence[Path], folder: str | Path) -> Path:
     """Write FILES into the folder; returns the page. `pictures` are those of the cases."""
     folder = Path(folder)
-    write_text(
-        folder / "metrics.json",
-        json.dumps(evaluation.metrics(), ensure_ascii=False, indent=1) + "\n",
-    )
+    write_text(folder / "metrics.json", as_json(evaluation.metrics()))
     write_text(folder / "errors.tsv", errors_tsv(evaluation))
     plots = {name: _plot(name, evaluation) for name in PLOTS}
     for name, png in plots.items():

@@ -103,6 +103,16 @@ def text_log_probs(
     return np.logaddexp(ends, before)
 
 
+def text_probabilities(
+    log_probs: np.ndarray,
+    lengths: np.ndarray,
+    targets: Targets,
+    rows: Sequence[int] | None = None,
+) -> np.ndarray:
+    """The same as probabilities, (targets,), of which rounding makes none more than 1."""
+    return np.exp(np.minimum(text_log_probs(log_probs, lengths, targets, rows), 0.0))
+
+
 def character_log_probs(
     log_probs: np.ndarray, lengths: np.ndarray, targets: Targets
 ) -> list[np.ndarray]:

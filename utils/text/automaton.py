@@ -50,6 +50,15 @@ class Automaton:
         return np.where(found, targets[place], NOWHERE)
 
     @cached_property
+    def ways(self) -> dict[int, dict[int, int]]:
+        """For each state that has any: its labels, and where they lead."""
+        found: dict[int, dict[int, int]] = {}
+        columns = (self.sources, self.labels, self.targets)
+        for source, label, target in zip(*(column.tolist() for column in columns), strict=True):
+            found.setdefault(source, {})[label] = target
+        return found
+
+    @cached_property
     def labels_to_go(self) -> np.ndarray:
         """Labels at least, from each state to an accepting one; a huge number where there is no
         way, (S,)."""
@@ -100,11 +109,6 @@ class Automaton:
         A label takes one, and two equal neighbours one more, for the blank between them.
         """
         reached = {(0, 0): 0}  # (state, last label) -> frames
-        ahead: dict[int, list[tuple[int, int]]] = {}
-        for source, label, target in zip(
-            self.sources.tolist(), self.labels.tolist(), self.targets.tolist(), strict=True
-        ):
-            ahead.setdefault(source, []).append((label, target))
         border = {0: [(0, 0)]}
         frames = 0
         while border:
@@ -113,7 +117,7 @@ class Automaton:
                     continue
                 if self.accepting[state]:
                     return frames
-                for label, target in ahead.get(state, []):
+                for label, target in self.ways.get(state, {}).items():
                     cost = frames + 1 + (label == last)
                     if cost < reached.get((target, label), cost + 1):
                         reached[target, label] = cost
@@ -158,17 +162,10 @@ def lexicon(texts: Iterable[Sequence[int]]) -> Automaton:
 
 def both(one: Automaton, other: Automaton) -> Automaton:
     """Texts that both allow; without states from which no accepting one can be reached."""
-    ways: list[dict[int, dict[int, int]]] = []
-    for automaton in (one, other):
-        ahead: dict[int, dict[int, int]] = {}
-        columns = (automaton.sources, automaton.labels, automaton.targets)
-        for source, label, target in zip(*(column.tolist() for column in columns), strict=True):
-            ahead.setdefault(source, {})[label] = target
-        ways.append(ahead)
     numbers = {(0, 0): 0}
     pairs, steps = [(0, 0)], []
     for pair in pairs:  # grows while it is walked
-        first, second = ways[0].get(pair[0], {}), ways[1].get(pair[1], {})
+        first, second = one.ways.get(pair[0], {}), other.ways.get(pair[1], {})
         for label in first if len(first) < len(second) else second:
             if label in first and label in second:
                 reached = (first[label], second[label])

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from utils.errors import UserError
-from utils.text.alignment import best_alignments, character_log_probs, text_log_probs
+from utils.text.alignment import best_alignments, character_log_probs, text_probabilities
 from utils.text.automaton import Automaton
 from utils.text.beam import PRUNE, Hypothesis, prefix_beam_search
 from utils.text.case import fold_case, merge_classes
@@ -129,7 +129,7 @@ class Decoder:
         texts = self.texts(log_probs, lengths)
         fits = [bool(found) for found in texts]
         first = [found[0] if found else [] for found in texts]
-        shares = _probabilities(log_probs, lengths, first)
+        shares = text_probabilities(log_probs, lengths, first)
         readings = []
         for row, ids in enumerate(first):
             confidence = float(shares[row]) if fits[row] else 0.0
@@ -193,7 +193,7 @@ class Decoder:
     def _with_alternatives(self, readings, texts, log_probs, lengths) -> list[Reading]:
         rows = [row for row, found in enumerate(texts) for _ in found]
         flat = [ids for found in texts for ids in found]
-        shares = iter(_probabilities(log_probs, lengths, flat, rows).tolist())
+        shares = iter(text_probabilities(log_probs, lengths, flat, rows).tolist())
         return [
             replace(
                 reading,
@@ -235,12 +235,3 @@ def _redo(found: list, bad: list[bool], again: Callable[[list[int]], list]) -> N
 
 def _as_lists(paths: list[list[int] | None]) -> list[list[list[int]]]:
     return [[] if path is None else [path] for path in paths]
-
-
-def _probabilities(
-    log_probs: np.ndarray,
-    lengths: np.ndarray,
-    texts: list[list[int]],
-    rows: list[int] | None = None,
-) -> np.ndarray:
-    return np.exp(np.minimum(text_log_probs(log_probs, lengths, texts, rows), 0.0))

@@ -13,7 +13,7 @@ from utils.calibration import PRIOR, Reliability, fit_temperature
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.dataset import Row
 from utils.recognizer import Recognizer
-from utils.text.alignment import text_log_probs
+from utils.text.alignment import text_log_probs, text_probabilities
 from utils.text.decoding import greedy_decode
 
 MOST_VALUES = 2**27
@@ -53,8 +53,7 @@ def calibrate(path: Path, rows: list[Row], device: torch.device) -> Calibration 
 
     def error(temperature: float) -> float:
         scaled = tempered(log_probs, temperature)
-        shares = np.exp(np.minimum(text_log_probs(scaled, lengths, texts), 0.0))
-        return Reliability.of(shares.tolist(), right).error
+        return Reliability.of(text_probabilities(scaled, lengths, texts).tolist(), right).error
 
     temperature = fit_temperature(loss)
     found = Calibration(temperature, error(1.0), error(temperature), len(targets))

@@ -112,7 +112,7 @@ class Progress:
         is_best = reached > self.best
         if is_best:
             self.best = reached
-        self.epochs_since_best = 0 if is_best else _waits(self.history, monitor)[-1]
+        self.epochs_since_best = _waits(self.history, monitor)[-1]
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum, self.loss_steps, self.non_finite = 0.0, 0, 0
         return is_best
