@@ -8,6 +8,7 @@ python inference.py --mode evaluate --data_root ./data --split test
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from utils.options import Parsed, option, parse
 from utils.picture import open_picture
 from utils.reading_options import ReadingOptions, note
 from utils.recognizer import Prediction, Recognizer
-from utils.show.cases import PREDICTION_FORMATS, Case, reading_text
+from utils.show.cases import PREDICTION_FORMATS, Case, reading_text, remark
 from utils.show.comparison import Comparison, write_comparison
 from utils.show.evaluation import EVALUATION_FORMATS, Evaluation
 from utils.show.report import check_report_folder, write_report
@@ -187,7 +188,9 @@ def read_folder(options: Options) -> int:
         note(f"bad: {case.file}: {case.error}")
     output = Path(options.output_path or "output/predictions.tsv")
     write_text(output, PREDICTION_FORMATS[output.suffix.lower()](cases))
-    print(f"read {len(cases) - len(bad)} pictures, {len(bad)} bad, {speed}: {output}")
+    counts = Counter(filter(None, map(remark, cases)))
+    remarks = "".join(f", {count} {what}" for what, count in sorted(counts.items()))
+    print(f"read {len(cases) - len(bad)} pictures, {len(bad)} bad{remarks}, {speed}: {output}")
     return 1 if len(bad) == len(cases) else 0
 
 

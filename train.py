@@ -193,7 +193,7 @@ def train(run: Run) -> int:
     from utils.training.batches import EpochBatches, losses_told, training_batches
     from utils.training.calibrate import calibrate
     from utils.training.console import print_calibration, print_end, print_epoch
-    from utils.training.curves import write_scalars
+    from utils.training.curves import scalar_writer
     from utils.training.optimizers import make_optimizer, step_if_finite
     from utils.training.pictures import TrainingPictures
     from utils.training.schedule import lr_factor
@@ -248,7 +248,11 @@ def train(run: Run) -> int:
         }
         save_checkpoint(save_dir / "last.pth", header({}), model.state_dict(), state)
 
-    with StopRequest() as stop, losses_told(), closing(batches):
+    curves = save_dir / "tensorboard" if options.tensorboard else None
+    with (
+        StopRequest() as stop, losses_told(), closing(batches),
+        scalar_writer(curves) as write_scalars,
+    ):  # fmt: skip
         while progress.epoch < options.num_epochs:
             if progress.out_of_patience(options.early_stop):
                 print(f"early stop: no better validation in {options.early_stop} epochs")
@@ -330,8 +334,7 @@ def train(run: Run) -> int:
                 metrics = {"val": validation.score.summary(), "epoch": progress.epoch}
                 save_checkpoint(best_path, header(metrics), model.state_dict())
             write_run_pictures(save_dir, progress, run.data.val, validation.texts)
-            if options.tensorboard:
-                write_scalars(save_dir / "tensorboard", progress.history)
+            write_scalars(progress.history)
             save_last()
             if stop.signal is not None:
                 break

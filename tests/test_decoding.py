@@ -6,6 +6,7 @@ import itertools
 import math
 
 import numpy as np
+import torch
 from every_path import logs, probability_rows, reads_as
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,3 +37,9 @@ def test_collapse_leaves_the_path_as_it_is():
     path = np.array([[1, 1, 0, 2]])
     assert collapse(path, np.array([4])) == [[1, 2]]
     assert path.tolist() == [[1, 1, 0, 2]]
+
+
+def test_greedy_reads_a_tensor_where_it_lies():
+    log_probs = torch.randn(3, 7, 4).log_softmax(2)
+    lengths = np.array([7, 5, 1])
+    assert greedy_decode(log_probs, lengths) == greedy_decode(log_probs.numpy(), lengths)

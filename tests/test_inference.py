@@ -216,7 +216,7 @@ def test_awkward_names_and_texts_stay_one_row():
         'e\\udcff.png\tt\\t"\t0.500000',
     ]
     rows = list(csv.reader(io.StringIO(to_csv(cases), newline="")))
-    assert rows[1:] == [[name, 't\t"', "0.500000", ""] for name in [*names[:2], "e\\udcff.png"]]
+    assert rows[1:] == [[name, 't\t"', "0.500000", "", ""] for name in [*names[:2], "e\\udcff.png"]]
     assert [json.loads(line)["file"] for line in to_jsonl(cases).splitlines()][:2] == names[:2]
     to_jsonl(cases).encode("utf-8")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from lively import scribble, write_checkpoint
+from lively import SMALL, scribble, write_checkpoint
 from torch.nn import functional as F
 
 import inference
@@ -100,6 +101,32 @@ def test_a_rejected_text_is_not_given(model, picture, capsys, tmp_path: Path):
     row = json.loads(output.read_text(encoding="utf-8"))
     assert (row["text"], row["rejected"]) == ("", True)
     assert [each["text"] for each in row["characters"]] == list(row["guess"])
+
+
+def test_a_picture_too_narrow_for_every_allowed_text(tmp_path: Path, capsys):
+    model = write_checkpoint(tmp_path / "m.pth", image=replace(SMALL, keep_ratio=True))
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    scribble(1).save(folder / "wide.png")
+    scribble(2, width=16).save(folder / "narrow.png")
+    six = ("--length", "6")
+    assert read(capsys, model, folder / "narrow.png", *six) == [
+        "no allowed text goes with this picture"
+    ]
+    for reject, expected in (
+        ("0", ["no allowed text", ""]),
+        ("1", ["no allowed text", "rejected"]),
+    ):
+        output = tmp_path / f"out{reject}.csv"
+        words = ("--mode", "batch", "--image_dir", folder, "--output_path", output)
+        assert run(model, *words, *six, "--reject_below", reject) == 0
+        rows = list(csv.DictReader(output.read_text(encoding="utf-8").splitlines()))
+        assert [row["remark"] for row in rows] == ["no allowed text", expected]
+        assert [bool(row["text"]) for row in rows] == [False, reject == "0"]
+        assert "0 bad, 1 no allowed text, " in capsys.readouterr().out.replace("1 rejected, ", "")
+    assert run(model, *words[:-1], tmp_path / "out.jsonl", *six) == 0
+    lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line).get("fits") for line in lines] == [False, None]
 
 
 def test_a_language_model(model, picture, capsys, tmp_path: Path):

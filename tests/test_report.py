@@ -136,6 +136,8 @@ def test_figures_are_of_labels_as_the_reader_writes_them(tmp_path: Path, picture
     assert [case.file for case in evaluation.worst()] == ["test/2.png"]
     assert evaluation.reliability.error < 0.2
     assert "labels compared as this reader writes them: 2 change" in evaluation.to_text()
+    assert "\nright by length  1: 50.0%, 3: 100.0%\n" in evaluation.to_text()
+    assert "\nright by place  1: 75.0%, 2: 100.0%, 3: 100.0%\n" in evaluation.to_text()
     plain = evaluation_of([(label, label, 0.9) for label, _, _ in read])
     assert Comparison(evaluation, plain).counts["other"] == 1
     write_report(evaluation, pictures, tmp_path / "r")

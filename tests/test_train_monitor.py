@@ -220,6 +220,7 @@ def test_tensorboard_gets_the_curves(tiny_data: Path, tmp_path: Path):
     events.Reload()
     assert {"loss", "val_loss", "sequence_accuracy", "lr"} <= set(events.Tags()["scalars"])
     assert len(events.Scalars("val_loss")) == 2
+    assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
 
 
 def test_without_tensorboard_the_pip_line_is_named(

@@ -29,6 +29,7 @@ class Prediction:
 
     A picture that cannot be read has an `error`, an empty text and confidence 0. One that is read
     with too little confidence is `rejected`: its text is empty, and `guess` is what it would be.
+    Where no allowed text goes with the picture, `fits` is false, and the text empty.
     """
 
     text: str
@@ -36,6 +37,7 @@ class Prediction:
     error: str | None = None
     rejected: bool = False
     guess: str = ""
+    fits: bool = True
     alternatives: tuple[tuple[str, float], ...] = ()
     """The best texts and their probabilities, where the decoder was asked for more than one."""
     characters: tuple[Character, ...] = ()
@@ -173,6 +175,7 @@ def _predicted(reading: Reading, reject_below: float) -> Prediction:
         confidence=reading.confidence,
         rejected=rejected,
         guess=reading.text,
+        fits=reading.fits,
         alternatives=reading.alternatives,
         characters=reading.characters,
     )

@@ -15,8 +15,7 @@ from utils.text.reading import Character
 
 @dataclass(frozen=True)
 class Case:
-    """A picture: its name with /, what was read, and its label where it has one. `text` is empty
-    where it was `rejected`, and `guess` is what was read."""
+    """A picture: its name with /, its Prediction, and its label where it has one."""
 
     file: str
     text: str
@@ -25,6 +24,7 @@ class Case:
     label: str | None = None
     rejected: bool = False
     guess: str = ""
+    fits: bool = True
     alternatives: tuple[tuple[str, float], ...] = ()
     characters: tuple[Character, ...] = ()
 
@@ -42,13 +42,17 @@ class Case:
                 del values[name]
         if not self.rejected:
             del values["rejected"], values["guess"]
+        if self.fits:
+            del values["fits"]
         return values
 
 
 def reading_text(prediction: Prediction, reject_below: float, characters: bool) -> str:
     """One reading for people: the text or the refusal, its rivals, and its characters if asked."""
     confidence = f"confidence: {prediction.confidence:.4f}"
-    if prediction.rejected:
+    if not prediction.fits:
+        lines = ["no allowed text goes with this picture"]
+    elif prediction.rejected:
         guess = prediction.guess or "(none)"
         lines = [f"don't know   {confidence}, less than {reject_below:g}; at best: {guess}"]
     else:
@@ -68,13 +72,21 @@ def to_tsv(cases: list[Case]) -> str:
     )
 
 
+def remark(case: Case) -> str:
+    """Why a picture that could be read has no text, or nothing."""
+    if not (case.fits or case.error):
+        return "no allowed text"
+    return "rejected" if case.rejected else ""
+
+
 def to_csv(cases: list[Case]) -> str:
-    """With a header: file, text, confidence, error (empty where there is none)."""
+    """With a header: file, text, confidence, error and remark (empty where there is none)."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["file", "text", "confidence", "error"])
+    writer.writerow(["file", "text", "confidence", "error", "remark"])
     for case in cases:
-        writer.writerow([case.file, case.text, f"{case.confidence:.6f}", case.error or ""])
+        row = [case.file, case.text, f"{case.confidence:.6f}", case.error or "", remark(case)]
+        writer.writerow(row)
     return buffer.getvalue()
 
 

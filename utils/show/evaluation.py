@@ -108,6 +108,12 @@ class Evaluation:
             lines.append(f"label characters outside the model's charset, all errors: {counts}")
         if self.left_out:
             lines.append(f"rows without a label or a picture, not in n: {len(self.left_out)}")
+        for what, hits, counts in (
+            ("length", score.lengths_exact, score.lengths),
+            ("place", score.positions_hit, score.positions),
+        ):
+            shares = (f"{key}: {hits[key] / counts[key]:.1%}" for key in sorted(counts))
+            lines.append(f"right by {what}  {', '.join(shares)}")
         if score.confusions:
             lines += ["", "most confused (label -> text, count):"]
         for (wanted, got), count in score.confusions.most_common(WORST):

@@ -1,4 +1,4 @@
-"""CTC decoding on numpy: the best path and its collapse.
+"""CTC decoding: the best path and its collapse.
 
 Graves, Fernandez, Gomez and Schmidhuber, "Connectionist temporal classification", ICML 2006.
 Class 0 is the blank. log_probs are (N, T, C), lengths (N,) the true time steps.
@@ -6,9 +6,14 @@ Class 0 is the blank. log_probs are (N, T, C), lengths (N,) the true time steps.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from utils.text.charset import BLANK
+
+if TYPE_CHECKING:
+    import torch
 
 
 def collapse(path: np.ndarray, lengths: np.ndarray) -> list[list[int]]:
@@ -22,6 +27,10 @@ def collapse(path: np.ndarray, lengths: np.ndarray) -> list[list[int]]:
     return [flat[end - count : end] for end, count in zip(ends, counts.tolist(), strict=True)]
 
 
-def greedy_decode(log_probs: np.ndarray, lengths: np.ndarray) -> list[list[int]]:
-    """The collapse of the most probable path of log_probs (N, T, C): label ids of each."""
-    return collapse(log_probs.argmax(axis=2), lengths)
+def greedy_decode(log_probs: np.ndarray | torch.Tensor, lengths: np.ndarray) -> list[list[int]]:
+    """The collapse of the most probable path of log_probs (N, T, C): label ids of each.
+
+    Of a tensor the argmax is taken on its device, and only the path (N, T) comes from there.
+    """
+    path = log_probs.argmax(axis=2)
+    return collapse(path if isinstance(path, np.ndarray) else path.cpu().numpy(), lengths)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,20 @@ def need_tensorboard() -> Any:
     return SummaryWriter
 
 
-def write_scalars(folder: Path, history: list[dict[str, float]]) -> None:
-    """The last epoch of the history as scalars over the pictures seen so far."""
-    row = history[-1]
+@contextmanager
+def scalar_writer(folder: Path | None) -> Iterator[Callable[[list[dict[str, float]]], None]]:
+    """What writes the last epoch of a history as scalars over the pictures seen so far, into one
+    file of the folder; without a folder it writes nothing."""
+    if folder is None:
+        yield lambda history: None
+        return
     with need_tensorboard()(str(folder)) as writer:
-        for name, value in row.items():
-            if name not in ("epoch", "pictures"):
-                writer.add_scalar(name, value, int(row["pictures"]))
+
+        def write(history: list[dict[str, float]]) -> None:
+            row = history[-1]
+            for name, value in row.items():
+                if name not in ("epoch", "pictures"):
+                    writer.add_scalar(name, value, int(row["pictures"]))
+            writer.flush()
+
+        yield write
