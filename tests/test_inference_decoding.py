@@ -113,10 +113,7 @@ def test_a_picture_too_narrow_for_every_allowed_text(tmp_path: Path, capsys):
     assert read(capsys, model, folder / "narrow.png", *six) == [
         "no allowed text goes with this picture"
     ]
-    for reject, expected in (
-        ("0", ["no allowed text", ""]),
-        ("1", ["no allowed text", "rejected"]),
-    ):
+    for reject, expected in ("0", ""), ("1", "rejected"):
         output = tmp_path / f"out{reject}.csv"
         words = ("--mode", "batch", "--image_dir", folder, "--output_path", output)
         assert run(model, *words, *six, "--reject_below", reject) == 0

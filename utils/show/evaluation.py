@@ -108,11 +108,10 @@ class Evaluation:
             lines.append(f"label characters outside the model's charset, all errors: {counts}")
         if self.left_out:
             lines.append(f"rows without a label or a picture, not in n: {len(self.left_out)}")
-        for what, hits, counts in (
-            ("length", score.lengths_exact, score.lengths),
-            ("place", score.positions_hit, score.positions),
-        ):
-            shares = (f"{key}: {hits[key] / counts[key]:.1%}" for key in sorted(counts))
+        by_length = _shares(score.lengths_exact, score.lengths)
+        by_place = _shares(score.positions_hit, score.positions)
+        for what, found in (("length", by_length), ("place", by_place)):
+            shares = (f"{key}: {share['accuracy']:.1%}" for key, share in found.items())
             lines.append(f"right by {what}  {', '.join(shares)}")
         if score.confusions:
             lines += ["", "most confused (label -> text, count):"]

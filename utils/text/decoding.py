@@ -32,5 +32,5 @@ def greedy_decode(log_probs: np.ndarray | torch.Tensor, lengths: np.ndarray) -> 
 
     Of a tensor the argmax is taken on its device, and only the path (N, T) comes from there.
     """
-    path = log_probs.argmax(axis=2)
+    path = log_probs.argmax(2)
     return collapse(path if isinstance(path, np.ndarray) else path.cpu().numpy(), lengths)
