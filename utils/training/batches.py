@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from utils.errors import UserError
-from utils.training.pictures import Batch, Block, TrainingPictures
+from utils.training.pictures import Batch, Block, TrainingPictures, as_input
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ def training_batches(
         blocks = _prepared(pictures, order, num_workers, pin_memory)
     with closing(blocks):
         steps = (batch for block in blocks for batch in block.split(order.batch_size))
-        yield from islice(steps, order.first_step % order.steps_at_once, None)
+        for batch in islice(steps, order.first_step % order.steps_at_once, None):
+            if batch.images.dtype == torch.uint8:
+                batch = replace(batch, images=as_input(batch.images, pictures.spec))
+            yield batch
 
 
 def _prepared(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
 import numpy as np
@@ -34,7 +34,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Batch:
-    """images (N, Ch, H, W), widths (N,) or None (all full), targets (N, S), target_lengths (N,)."""
+    """images (N, Ch, H, W), widths (N,) or None (all full), targets (N, S), target_lengths (N,).
+
+    Images are what a network takes, or bytes that `as_input` makes into that: what a worker hands
+    on is a quarter as large then.
+    """
 
     images: Tensor
     widths: Tensor | None
@@ -64,7 +68,7 @@ class Batch:
 
 
 class FreshPictures:
-    """Captchas drawn for training by the fast renderer, as the network takes them."""
+    """Captchas drawn for training by the fast renderer, in bytes of the network's size."""
 
     def __init__(
         self, recipe: CaptchaRecipe, spec: ImageSpec, charset: Charset, device: torch.device
@@ -75,7 +79,7 @@ class FreshPictures:
 
     def draw(self, count: int, *seed: int | str) -> Batch:
         drawn = self._renderer.draw(count, seeded_generator(*seed, device=self._device))
-        images = as_input(drawn.images, self._spec)
+        images = fitted(drawn.images, self._spec)
         targets = self._classes[drawn.characters]
         return Batch(images, None, targets, drawn.lengths.cpu())
 
@@ -135,6 +139,7 @@ class TrainingPictures:
         fresh = self._draw_together(self.recipe, block, len(drawn))
         if not items:
             return fresh
+        fresh = replace(fresh, images=as_input(fresh.images, self.spec))
         back = torch.tensor(read + drawn).argsort()
         return join(collate(items, self.charset), fresh).each(lambda value: value[back])
 
@@ -166,16 +171,22 @@ def jitter(picture: Image.Image, strength: float, rng: random.Random) -> Image.I
     return picture
 
 
-def as_input(images: Tensor, spec: ImageSpec) -> Tensor:
-    """Pictures (N, Ch, H, W), 0..255, as `prepare` makes them one by one: what a network takes."""
+def fitted(images: Tensor, spec: ImageSpec) -> Tensor:
+    """Pictures (N, Ch, H, W), whole numbers 0..255, turned and scaled to the spec, as bytes."""
     if spec.direction == "vertical":
         images = images.rot90(1, (2, 3))
     size = (spec.height, prepared_width(images.shape[3], images.shape[2], spec))
     if images.shape[2:] != size:
         images = F.interpolate(images, size, mode="bilinear", antialias=True)
         images = images.round().clamp_(0, 255)
+    return images.byte()
+
+
+def as_input(images: Tensor, spec: ImageSpec) -> Tensor:
+    """`fitted` pictures as a network takes them, and as `prepare` makes them one by one."""
+    images = images.float()
     mean, std = (images.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
-    return images * (1 / (255 * std)) - mean / std
+    return images.mul_(1 / (255 * std)).sub_(mean / std)
 
 
 def collate(items: list[tuple[np.ndarray, str]], charset: Charset) -> Batch:
