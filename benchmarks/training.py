@@ -163,7 +163,7 @@ def main(argv=None) -> int:
         rows.append([
             f"`{' '.join(WAYS[way][1])}`", WAYS[way][0], f"{median:,.0f}",
             ratio(values, rates[options.ways[0]]), f"{median * flops / 1e9:,.0f}",
-            f"{median * flops / floor:.0%}", f"{statistics.median(shares[way]):.0%}",
+            f"{median * flops / floor:.0%}", f"{statistics.median(shares[way]):.1%}",
         ])  # fmt: skip
     report.table(
         ["flags of train.py", "what", "pictures/s (median)", "times the first (min to max)",
