@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.registry import BACKBONES, backbone_entry
+from models.registry import BACKBONES, NECKS, backbone_entry
 from utils.device import DEVICES
 from utils.errors import UserError, run_script
 from utils.options import option, parse
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from utils.training.setup import Run
 
 NAMES = tuple(BACKBONES)
+SCENE_TEXT = ", ".join(name for name in NAMES if "img_height" in BACKBONES[name].defaults)
 IMAGENET = ", ".join(name for name in NAMES if BACKBONES[name].imagenet_weights)
 
 
@@ -41,12 +42,19 @@ class TrainOptions:
         "pth", "format of best.*; last is always .pth", ("pth", "safetensors")
     )
     backbone: str = option("light", "network that looks at the picture", NAMES)
-    hidden_size: int = option(None, "LSTM units a direction (default: 256; light: 96)", above=0)
-    num_layers: int = option(None, "BiLSTM layers (default: 2; light: 1)", above=0)
-    dropout: float = option(0.1, "dropout between BiLSTM layers", least=0, most=1)
-    img_height: int = option(60, "height that pictures are scaled to", least=16)
-    img_width: int = option(160, "width that pictures are scaled to", least=16)
-    img_channels: int = option(None, "1 grey, 3 RGB (default: 1; resnet: 3)")
+    hidden_size: int = option(
+        None, "the neck's units a direction (default: 256; light: 96)", above=0
+    )
+    num_layers: int = option(None, "the neck's layers (default: 2; light: 1)", above=0)
+    dropout: float = option(0.1, "dropout between the neck's layers", least=0, most=1)
+    neck: str = option("bilstm", "what looks at the columns together", tuple(NECKS))
+    img_height: int = option(
+        None, f"height that pictures are scaled to (default: 60; {SCENE_TEXT}: 32)", least=16
+    )
+    img_width: int = option(
+        None, f"width that pictures are scaled to (default: 160; {SCENE_TEXT}: 100)", least=16
+    )
+    img_channels: int = option(None, "1 grey, 3 RGB (default: 1; networks of torchvision: 3)")
     charset: str | None = option(
         None, "preset charset (default: the data set's own, or what occurs)", tuple(PRESETS)
     )

@@ -1,10 +1,11 @@
-"""Training rate, parameters and ONNX latency of every backbone, side by side in one run.
+"""Size, work, training and reading rate, and ONNX latency of every backbone, side by side.
 
   python -m benchmarks.backbones
   python -m benchmarks.backbones --onnx     also latency (pip install -r requirements-export.txt)
 
-Rates are taken in turn, round after round; the median of the rounds is printed, and the ratio to
-`basic` of the same round.
+Each has the pictures, and the neck, that train.py gives it by default. Rates are taken in turn,
+round after round; the median of the rounds is printed, and the ratio to `basic` of the same round.
+Reading is the network alone, without pictures to prepare or texts to decode.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.export_onnx import export, need_onnx, open_session
 from benchmarks.report import Report, in_turn, median_ms, ratio
@@ -25,26 +28,70 @@ from utils.device import DEVICES
 from utils.errors import run_script
 from utils.options import option, parse
 
-NUM_CLASSES, HEIGHT, WIDTH = 63, 60, 160
+NUM_CLASSES = 63
+REFERENCE = "basic"
 
 
 @dataclass(frozen=True)
 class Options:
+    backbones: tuple[str, ...] = option(tuple(BACKBONES), f"networks, {REFERENCE} among them")
     rounds: int = option(5, "rounds, each of which times every backbone", above=0)
     steps: int = option(4, "steps a round", above=0)
     batch_size: int = option(32, "pictures a step", above=0)
     num_threads: int = option(1, "torch's CPU threads", above=0)
     amp: bool = option(True, "half precision where the hardware has it")
-    device: str = option("cpu", "where to train", DEVICES)
+    device: str = option("cpu", "where to train and to read", DEVICES)
     onnx: bool = option(False, "also export and time with onnxruntime, fp32, one thread")
     output: str | None = option(None, "Markdown file to write the tables to")
     config: str | None = option(None, "TOML recipe that presets flags")
 
+    def problems(self) -> list[str]:
+        unknown = [name for name in self.backbones if name not in BACKBONES]
+        found = [f"--backbones {name}: not one of {', '.join(BACKBONES)}" for name in unknown]
+        if REFERENCE not in self.backbones:
+            found.append(f"--backbones: {REFERENCE} is missing, to which all others are compared")
+        return found
 
-def config_of(name: str) -> ModelConfig:
-    defaults = {"hidden_size": 256, "num_layers": 2, "img_channels": 1} | BACKBONES[name].defaults
-    sizes = {key: defaults[key] for key in ("hidden_size", "num_layers", "img_channels")}
-    return ModelConfig(name, NUM_CLASSES, HEIGHT, **sizes)  # type: ignore[arg-type]
+
+@dataclass(frozen=True)
+class Network:
+    """A backbone as train.py makes it by default, and the width of its pictures."""
+
+    config: ModelConfig
+    width: int
+
+    @classmethod
+    def of(cls, name: str) -> Network:
+        common = {"hidden_size": 256, "num_layers": 2, "img_channels": 1}
+        values: dict[str, Any] = common | {"img_height": 60, "img_width": 160}
+        values |= BACKBONES[name].defaults
+        sizes = {key: values[key] for key in ("img_height", *common)}
+        return cls(ModelConfig(name, NUM_CLASSES, **sizes), values["img_width"])
+
+    def pictures(self, count: int):
+        """Noise, (count, Ch, H, W)."""
+        import torch
+
+        return torch.randn(count, self.config.img_channels, self.config.img_height, self.width)
+
+    def reading_flops(self) -> float:
+        """Floating-point operations of one picture that is read, two for each multiplication."""
+        import torch
+        from torch import nn
+        from torch.utils.flop_counter import FlopCounterMode
+
+        model = build_model(self.config).eval()
+        with FlopCounterMode(display=False) as counter, torch.inference_mode():
+            columns = model.backbone(self.pictures(1), None)
+            model.head(model.neck(columns, None))
+        recurrent = sum(
+            2 * value.numel() * columns.shape[1]
+            for module in model.neck.modules()
+            if isinstance(module, nn.RNNBase)
+            for name, value in module.named_parameters()
+            if "weight" in name
+        )  # which torch does not count
+        return counter.get_total_flops() + recurrent
 
 
 class Trainee:
@@ -58,71 +105,97 @@ class Trainee:
         torch.manual_seed(0)
         self.device = pick_device(options.device)
         self.dtype = half_precision(self.device, options.amp)
-        config = config_of(name)
-        self.model = build_model(config).to(self.device).to(memory_format=torch.channels_last)
+        self.network = network = Network.of(name)
+        self.model = build_model(network.config).to(self.device)
+        self.model = self.model.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), fused=True)
-        self.images = torch.randn(
-            options.batch_size, config.img_channels, HEIGHT, WIDTH, device=self.device
-        ).contiguous(memory_format=torch.channels_last)
+        self.images = network.pictures(options.batch_size).to(self.device)
+        self.images = self.images.contiguous(memory_format=torch.channels_last)
         self.targets = torch.randint(1, NUM_CLASSES, (options.batch_size, 6), device=self.device)
         self.target_lengths = torch.full((options.batch_size,), 6)
 
-    def rate(self, steps: int) -> float:
-        """Pictures a second over some whole steps: forward, loss, backward, optimizer."""
+    def forward(self):
         import torch
 
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            return self.model(self.images)
+
+    def train(self) -> None:
+        """A whole step: forward, loss, backward, optimizer."""
         from models.losses import ctc_loss
+
+        self.model.train()
+        logits, lengths = self.forward()
+        loss = ctc_loss(logits, lengths, self.targets, self.target_lengths)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+
+    def read(self) -> None:
+        import torch
+
+        self.model.eval()
+        with torch.inference_mode():
+            self.forward()
+
+    def rate(self, work: Callable[[], None], steps: int) -> float:
+        """Pictures a second."""
+        import torch
 
         started = time.perf_counter()
         for _ in range(steps):
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-                logits, lengths = self.model(self.images)
-            loss = ctc_loss(logits, lengths, self.targets, self.target_lengths)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
+            work()
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return steps * len(self.images) / (time.perf_counter() - started)
 
 
-def training_table(options: Options, report: Report) -> None:
-    trainees = {name: Trainee(name, options) for name in BACKBONES}
-    for trainee in trainees.values():
-        trainee.rate(1)
-    rates = in_turn(
-        {name: partial(trainee.rate, options.steps) for name, trainee in trainees.items()},
-        options.rounds,
-    )
+def rates_table(options: Options, report: Report) -> None:
+    trainees = {name: Trainee(name, options) for name in options.backbones}
+    works = {}
+    for name, trainee in trainees.items():
+        for work in (trainee.train, trainee.read):
+            trainee.rate(work, 1)
+            works[name, work.__name__] = partial(trainee.rate, work, options.steps)
+    rates = in_turn(works, options.rounds)
     rows = []
     for name, trainee in trainees.items():
+        config, width = trainee.network.config, trainee.network.width
+        colours = "RGB" if config.img_channels == 3 else "grey"
         count = sum(parameter.numel() for parameter in trainee.model.parameters())
-        rate = f"{statistics.median(rates[name]):.0f}"
-        rows.append([name, f"{count:,}", rate, ratio(rates[name], rates["basic"])])
+        rows.append([
+            name, f"{config.img_height} x {width}, {colours}", f"{count:,}",
+            f"{trainee.network.reading_flops() / 1e9:.2f}",
+        ])  # fmt: skip
+        for work in ("train", "read"):
+            found = rates[name, work]
+            rows[-1] += [f"{statistics.median(found):.0f}", ratio(found, rates[REFERENCE, work])]
+    half = str(trainees[REFERENCE].dtype).removeprefix("torch.")
     report.print(
-        f"\nbatch {options.batch_size}, {options.num_threads} threads, n = {options.rounds} rounds"
+        f"\n{options.device}, {'float32' if half == 'None' else half}, batch "
+        f"{options.batch_size}, {options.num_threads} threads, n = {options.rounds} rounds"
     )
     report.table(
-        ["backbone", "parameters", "pictures/s (median)", "times basic (median, min to max)"], rows
-    )
+        ["backbone", "pictures", "parameters", "GFLOP to read one", "trains, pictures/s (median)",
+         f"times {REFERENCE} (min to max)", "reads, pictures/s (median)",
+         f"times {REFERENCE} (min to max)"], rows,
+    )  # fmt: skip
 
 
 def onnx_latency(name: str, batch_size: int, folder: Path) -> float:
     """Median milliseconds a picture of the exported network, fp32, one thread."""
-    import torch
-
     path = folder / f"{name}.onnx"
-    config = config_of(name)
-    export(build_model(config), HEIGHT, WIDTH, path, batch_size)
+    network = Network.of(name)
+    export(build_model(network.config), network.config.img_height, network.width, path, batch_size)
     session = open_session(path)
-    feed = {"images": torch.randn(batch_size, config.img_channels, HEIGHT, WIDTH).numpy()}
+    feed = {"images": network.pictures(batch_size).numpy()}
     return median_ms(lambda: session.run(None, feed), 3 + 60 // batch_size) / batch_size
 
 
 def onnx_table(options: Options, report: Report) -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for name in BACKBONES:
+        for name in options.backbones:
             rounds = range(options.rounds)
             one = statistics.median(onnx_latency(name, 1, Path(folder)) for _ in rounds)
             many = statistics.median(onnx_latency(name, 64, Path(folder)) for _ in rounds)
@@ -139,7 +212,7 @@ def main(argv=None) -> int:
     if options.onnx:
         need_onnx()
     report = Report("backbones", argv, options.output, ["onnxruntime"] if options.onnx else [])
-    training_table(options, report)
+    rates_table(options, report)
     if options.onnx:
         onnx_table(options, report)
     report.save()

@@ -88,31 +88,9 @@ def rate(root: Path, way: str, options: Options, shares: dict[str, list[float]])
 
 def training_flops(backbone: str) -> float:
     """Floating-point operations of one picture in training: three times those of reading it."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
+    from benchmarks.backbones import Network
 
-    from benchmarks.backbones import HEIGHT, WIDTH, config_of
-    from models.registry import build_model
-
-    config = config_of(backbone)
-    model = build_model(config).eval()
-    images = torch.zeros(1, config.img_channels, HEIGHT, WIDTH)
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        columns = model.backbone(images, None)
-        model.head(model.neck(columns, None))
-    steps = columns.shape[1]
-    recurrent = sum(
-        2 * value.numel() * steps
-        for name, value in model.neck.named_parameters()
-        if "weight" in name
-    )  # an LSTM is not counted by torch
-    counted = sum(
-        flops
-        for module, parts in counter.get_flop_counts().items()
-        for flops in parts.values()
-        if module == "Global"
-    )
-    return 3.0 * (counted + recurrent)
+    return 3 * Network.of(backbone).reading_flops()
 
 
 def product_rate(device_name: str, half: bool, num_threads: int | None) -> float:

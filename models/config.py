@@ -20,3 +20,4 @@ class ModelConfig:
     hidden_size: int = 256
     num_layers: int = 2
     dropout: float = 0.1
+    neck: str = "bilstm"

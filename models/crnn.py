@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ModelConfig
-from models.layers import BiLSTM, ConvStage, mask_columns
+from models.layers import ConvStage, mask_columns
+from models.necks import Neck
 
 
 class Backbone(nn.Module):
@@ -62,19 +63,17 @@ class BasicBackbone(Backbone):
 
 
 class CRNN(nn.Module):
-    """Backbone, BiLSTM and a linear head: images (N, Ch, H, W) -> logits (N, T, C).
+    """Backbone, neck and a linear head: images (N, Ch, H, W) -> logits (N, T, C).
 
     Loss and decoding may stop at `encode` and go through `head` in chunks. Class 0 is the blank.
     """
 
-    def __init__(self, config: ModelConfig, backbone: Backbone):
+    def __init__(self, config: ModelConfig, backbone: Backbone, neck: Neck):
         super().__init__()
         self.config = config
         self.backbone = backbone
-        self.neck = BiLSTM(
-            backbone.out_channels, config.hidden_size, config.num_layers, config.dropout
-        )
-        self.head = nn.Linear(self.neck.out_features, config.num_classes)
+        self.neck = neck
+        self.head = nn.Linear(neck.out_features, config.num_classes)
         self.frozen_stages: tuple[str, ...] = ()
 
     def lengths(self, images: Tensor, widths: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""The two pieces that keep a padded batch honest: masked columns and a BiLSTM of true lengths.
+"""The pieces that keep a padded batch honest: masked columns, flips within the true lengths.
 
 Widths and lengths are int64 tensors (N,), or None when every picture fills the batch: then there
 is nothing to mask, and nothing is spent on it.
@@ -73,28 +73,3 @@ class ConvStage(nn.Module):
             x = F.max_pool2d(x, self.pool)  # (N, Ch, H, W) -> (N, Ch, H / ph, W / pw)
             widths = widths if widths is None else widths // self.pool[1]
         return mask_columns(x, widths), widths  # after the pool: it may mix in one column past
-
-
-class BiLSTM(nn.Module):
-    """Stacked bidirectional LSTM over true lengths: (N, T, D), lengths -> (N, T, 2 * hidden_size).
-
-    The backward direction starts at the true end, by a flip within the length, a form that
-    torch.export traces (packed sequences are not). Dropout stands between the layers.
-    """
-
-    def __init__(self, in_features: int, hidden_size: int, num_layers: int, dropout: float = 0.0):
-        super().__init__()
-        self.out_features = 2 * hidden_size
-        sizes = [in_features] + [self.out_features] * (num_layers - 1)
-        self.ahead = nn.ModuleList(nn.LSTM(size, hidden_size, batch_first=True) for size in sizes)
-        self.back = nn.ModuleList(nn.LSTM(size, hidden_size, batch_first=True) for size in sizes)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        for layer, (ahead, back) in enumerate(zip(self.ahead, self.back, strict=True)):
-            if layer:
-                x = self.dropout(x)
-            forward, _ = ahead(x)  # (N, T, D) -> (N, T, hidden_size)
-            backward, _ = back(flip_within(x, lengths))
-            x = torch.cat([forward, flip_within(backward, lengths)], dim=2)
-        return x

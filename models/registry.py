@@ -1,4 +1,4 @@
-"""From a backbone's name to what builds it, and the defaults that measured best for each."""
+"""From the name of a backbone, or a neck, to what builds it, and each backbone's defaults."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class BackboneEntry:
     """Name of the torchvision weights enum that fits, if there is one."""
 
 
+RGB: dict[str, object] = {"img_channels": 3}
+SCENE_TEXT: dict[str, object] = {"img_height": 32, "img_width": 100}
+
 BACKBONES: dict[str, BackboneEntry] = {
     "light": BackboneEntry(
         "models.crnn_light",
@@ -30,13 +33,40 @@ BACKBONES: dict[str, BackboneEntry] = {
         {"hidden_size": 96, "num_layers": 1, "lr": 3e-3, "optimizer": "muon"},
     ),
     "basic": BackboneEntry("models.crnn", "BasicBackbone"),
+    # The classic network of the scene-text benchmarks is `basic` on their pictures.
+    "vgg7": BackboneEntry("models.crnn", "BasicBackbone", SCENE_TEXT),
     "resnet": BackboneEntry(
-        "models.crnn_resnet",
-        "ResNet50Backbone",
-        {"img_channels": 3},
-        imagenet_weights="ResNet50_Weights",
+        "models.crnn_resnet", "ResNet50Backbone", RGB, imagenet_weights="ResNet50_Weights"
+    ),
+    "resnet18": BackboneEntry(
+        "models.crnn_resnet", "ResNet18Backbone", RGB, imagenet_weights="ResNet18_Weights"
+    ),
+    "resnet34": BackboneEntry(
+        "models.crnn_resnet", "ResNet34Backbone", RGB, imagenet_weights="ResNet34_Weights"
+    ),
+    "resnet34_vd": BackboneEntry("models.crnn_resnet", "ResNet34VdBackbone", SCENE_TEXT | RGB),
+    "mobilenet_v3_small": BackboneEntry(
+        "models.crnn_mobilenet",
+        "MobileNetV3SmallBackbone",
+        RGB,
+        imagenet_weights="MobileNet_V3_Small_Weights",
+    ),
+    "mobilenet_v3_large": BackboneEntry(
+        "models.crnn_mobilenet",
+        "MobileNetV3LargeBackbone",
+        RGB,
+        imagenet_weights="MobileNet_V3_Large_Weights",
     ),
 }
+
+NECKS: dict[str, str] = {
+    "bilstm": "BiLSTM",
+    "bigru": "BiGRU",
+    "transformer": "Transformer",
+    "attention": "AttentiveBiLSTM",
+    "none": "NoNeck",
+}
+"""Classes of models.necks."""
 
 
 def backbone_entry(name: str) -> BackboneEntry:
@@ -56,4 +86,9 @@ def build_model(config: ModelConfig):
 
     entry = backbone_entry(config.backbone)
     builder: Callable = getattr(importlib.import_module(entry.module), entry.builder)
-    return CRNN(config, builder(config))
+    if config.neck not in NECKS:
+        raise ValueError(f"neck {config.neck!r} is not one of {', '.join(NECKS)}")
+    neck: Callable = getattr(importlib.import_module("models.necks"), NECKS[config.neck])
+    backbone = builder(config)
+    sizes = backbone.out_channels, config.hidden_size, config.num_layers, config.dropout
+    return CRNN(config, backbone, neck(*sizes))

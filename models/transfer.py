@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from models.crnn import CRNN
 
 FREEZE_STRATEGIES = ("none", "early", "partial", "all")
+CLASSIFIERS = ("fc.", "classifier.")
+"""What torchvision's networks end in."""
 
 
 def stages_to_freeze(names: list[str], strategy: str) -> tuple[str, ...]:
@@ -70,11 +72,11 @@ def parameter_groups(model: nn.Module, lr: float, backbone_lr: float, weight_dec
 def load_backbone(model: CRNN, state_dict: Mapping[str, Tensor]) -> None:
     """Put a classification network's weights into the backbone's stages, strictly.
 
-    Every tensor of every stage must be there and fit; only the classifier `fc.*` is left over, and
-    only BatchNorm's counters may be missing, as in torchvision's first files. A grey first
+    Every tensor of every stage must be there and fit; only the classifier is left over, and only
+    BatchNorm's counters may be missing, as in torchvision's first files. A grey first
     convolution takes the sum over RGB. KeyError or ValueError says what does not fit.
     """
-    loaded = {name: value for name, value in state_dict.items() if not name.startswith("fc.")}
+    loaded = {name: value for name, value in state_dict.items() if not name.startswith(CLASSIFIERS)}
     own = model.backbone.state_dict()
     prefixes = tuple(f"{m}." for modules in model.backbone.stages.values() for m in modules)
     wanted = [name for name in own if name.startswith(prefixes)]

@@ -105,17 +105,29 @@ def test_loading(tiny_checkpoint, monkeypatch, capsys):
 
 
 def test_backbones_with_onnx(monkeypatch, capsys):
-    monkeypatch.setattr(backbones, "BACKBONES", {"basic": backbones.BACKBONES["basic"]})
     small = ModelConfig("light", 63, img_height=32, hidden_size=16, num_layers=1)
-    monkeypatch.setattr(backbones, "config_of", lambda name: small)
-    monkeypatch.setattr(backbones, "HEIGHT", 32)
+    network = backbones.Network(small, 64)
+    monkeypatch.setattr(backbones.Network, "of", lambda name: network)
     monkeypatch.setattr(backbones, "median_ms", lambda work, count: work() and 64.0)
     found = run(
         backbones.main, "backbones", capsys,
-        "--rounds", "1", "--steps", "1", "--batch_size", "1", "--onnx",
+        "--backbones", "basic", "vgg7", "--rounds", "1", "--steps", "1", "--batch_size", "1",
+        "--onnx",
     )  # fmt: skip
-    assert found[0]["basic"][2] == "1.00 (1.00 to 1.00)"
+    assert found[0]["basic"][0] == "32 x 64, grey"
+    assert found[0]["basic"][4] == found[0]["basic"][6] == "1.00 (1.00 to 1.00)"
     assert found[1]["basic"] == ["64.00", "1.00"]
+
+
+def test_each_backbone_is_timed_on_its_own_pictures():
+    assert backbones.Network.of("vgg7").width == 100
+    assert backbones.Network.of("resnet18").pictures(2).shape == (2, 3, 60, 160)
+    assert backbones.Network.of("light").config.hidden_size == 96
+
+
+def test_backbones_are_compared_with_basic():
+    with pytest.raises(UserError, match="--backbones light2: not one of .*\n.*basic is missing"):
+        backbones.main(["--backbones", "light2"])
 
 
 def test_inference(tiny_checkpoint, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,21 +11,25 @@ from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.crnn import CRNN
-from models.layers import BiLSTM
 from models.losses import ctc_loss
-from models.registry import BACKBONES, backbone_entry, build_model
+from models.necks import BiGRU, BiLSTM, sine_positions
+from models.registry import BACKBONES, NECKS, backbone_entry, build_model
 from models.transfer import count_parameters
 
 HEIGHT = 32
 WIDTHS = [61, 40, 64, 33, 8, 47, 9, 62]
 
-every_backbone = pytest.mark.parametrize("name", BACKBONES)
+NAMES = [*BACKBONES, *(f"light+{neck}" for neck in NECKS)]
+"""Every backbone with the usual neck, and `light` with each neck."""
+
+every_model = pytest.mark.parametrize("name", NAMES)
 
 
 def small_config(name: str) -> ModelConfig:
-    channels = BACKBONES[name].defaults.get("img_channels", 1)
+    backbone, _, neck = name.partition("+")
+    channels = BACKBONES[backbone].defaults.get("img_channels", 1)
     assert isinstance(channels, int)
-    return ModelConfig(name, 11, HEIGHT, channels, hidden_size=8, num_layers=2, dropout=0.0)
+    return ModelConfig(backbone, 11, HEIGHT, channels, 8, 2, 0.0, neck or "bilstm")
 
 
 def liven(model: CRNN) -> None:
@@ -42,7 +47,7 @@ def liven(model: CRNN) -> None:
 def models() -> dict[str, CRNN]:
     """One small network of each backbone, in evaluation mode; no test changes them."""
     torch.manual_seed(0)
-    made = {name: build_model(small_config(name)) for name in BACKBONES}
+    made = {name: build_model(small_config(name)) for name in NAMES}
     for model in made.values():
         liven(model)
     return {name: model.eval() for name, model in made.items()}
@@ -63,7 +68,7 @@ def mixed(models) -> dict[str, tuple[list[Tensor], Tensor, Tensor]]:
     return cases
 
 
-@every_backbone
+@every_model
 @pytest.mark.parametrize("width", [160, 97])
 def test_shapes(models, name, width):
     model = models[name]
@@ -74,14 +79,14 @@ def test_shapes(models, name, width):
         logits, same_lengths = model(images)
     steps = model.backbone.out_width(width)
     assert columns.shape == (2, steps, model.backbone.out_channels)
-    assert features.shape == (2, steps, 16)
+    assert features.shape == (2, steps, model.neck.out_features)
     assert logits.shape == (2, steps, 11)
     assert lengths.tolist() == same_lengths.tolist() == [steps, steps]
     assert torch.equal(logits, model.head(features))
     assert logits.isfinite().all()
 
 
-@every_backbone
+@every_model
 def test_time_steps_of_the_classic_width(models, name):
     backbone = models[name].backbone
     assert backbone.out_width(160) == 40
@@ -90,7 +95,7 @@ def test_time_steps_of_the_classic_width(models, name):
     assert backbone.out_width(widths).tolist() == [backbone.out_width(w) for w in WIDTHS]
 
 
-@every_backbone
+@every_model
 @pytest.mark.parametrize("height", [32, 45, 48, 60, 80])
 def test_heights(name, height):
     model = build_model(replace(small_config(name), img_height=height)).eval()
@@ -101,7 +106,7 @@ def test_heights(name, height):
     assert logits.isfinite().all()
 
 
-@every_backbone
+@every_model
 def test_every_parameter_learns(name):
     torch.manual_seed(1)
     model = build_model(small_config(name)).train()
@@ -117,7 +122,7 @@ def test_every_parameter_learns(name):
     assert all(grad.isfinite().all() for grad in gradients.values())
 
 
-@every_backbone
+@every_model
 def test_alone_equals_in_a_mixed_batch(models, mixed, name):
     model = models[name]
     pictures, batch, widths = mixed[name]
@@ -132,7 +137,7 @@ def test_alone_equals_in_a_mixed_batch(models, mixed, name):
             assert (log_probs.exp() - expected.exp()).abs().max() < 1e-5, f"width {WIDTHS[row]}"
 
 
-@every_backbone
+@every_model
 def test_columns_alone_equal_columns_in_a_mixed_batch(models, mixed, name):
     """Before the neck, where small masking errors are not yet squashed by an LSTM."""
     backbone = models[name].backbone
@@ -145,7 +150,7 @@ def test_columns_alone_equal_columns_in_a_mixed_batch(models, mixed, name):
             assert error < 1e-5, f"width {WIDTHS[row]}"
 
 
-@every_backbone
+@every_model
 def test_pixels_past_the_true_width_change_nothing(models, mixed, name):
     model = models[name]
     _, batch, widths = mixed[name]
@@ -159,7 +164,7 @@ def test_pixels_past_the_true_width_change_nothing(models, mixed, name):
         assert torch.equal(clean[row, :steps], other[row, :steps]), f"width {WIDTHS[row]}"
 
 
-@every_backbone
+@every_model
 def test_full_widths_equal_no_widths(models, name):
     model = models[name]
     images = torch.randn(2, model.config.img_channels, HEIGHT, 45)
@@ -181,7 +186,7 @@ def test_light_is_a_sixth_of_basic():
 
 
 @pytest.mark.parametrize(
-    ("asked", "near"), [("resnet50", "resnet"), ("lite", "light"), ("Basic", "basic")]
+    ("asked", "near"), [("resnet34_vg", "resnet34_vd"), ("lite", "light"), ("Basic", "basic")]
 )
 def test_unknown_backbone_names_the_nearest(asked, near):
     with pytest.raises(ValueError, match=f"'{asked}' is not one of .*did you mean '{near}'"):
@@ -190,31 +195,54 @@ def test_unknown_backbone_names_the_nearest(asked, near):
         build_model(ModelConfig(asked))
 
 
-def torch_lstm(own: BiLSTM, in_features: int, hidden_size: int) -> nn.LSTM:
-    """torch's bidirectional LSTM with the weights of ours."""
-    lstm = nn.LSTM(in_features, hidden_size, len(own.ahead), batch_first=True, bidirectional=True)
+def test_unknown_neck_names_those_that_there_are():
+    with pytest.raises(ValueError, match="'lstm' is not one of bilstm, bigru, transformer"):
+        build_model(ModelConfig(neck="lstm"))
+
+
+def torch_weights(own: BiLSTM | BiGRU) -> dict[str, Tensor]:
+    """Ours, by the names of torch's own bidirectional layer."""
     weights = {}
     for layer, (ahead, back) in enumerate(zip(own.ahead, own.back, strict=True)):
         for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             weights[f"{kind}_l{layer}"] = getattr(ahead, f"{kind}_l0")
             weights[f"{kind}_l{layer}_reverse"] = getattr(back, f"{kind}_l0")
-    lstm.load_state_dict(weights)
-    return lstm
+    return weights
 
 
-def test_bilstm_equals_packed_sequences():
+@pytest.mark.parametrize("neck", [BiLSTM, BiGRU])
+def test_recurrent_necks_equal_packed_sequences(neck):
     torch.manual_seed(2)
-    own = BiLSTM(5, 4, num_layers=2)
+    own = neck(5, 4, num_layers=2)
+    theirs = neck.cell(5, 4, 2, batch_first=True, bidirectional=True)
+    theirs.load_state_dict(torch_weights(own))
     lengths = torch.tensor([7, 3, 1, 5])
     x = torch.randn(4, 7, 5)
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-    expected, _ = nn.utils.rnn.pad_packed_sequence(
-        torch_lstm(own, 5, 4)(packed)[0], batch_first=True
-    )
+    expected, _ = nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)
     found = own(x, lengths)
     for row, steps in enumerate(lengths):
         torch.testing.assert_close(found[row, :steps], expected[row, :steps])
-    torch.testing.assert_close(own(x, None), torch_lstm(own, 5, 4)(x)[0])
+    torch.testing.assert_close(own(x, None), theirs(x)[0])
+
+
+def test_sine_positions_are_those_of_the_paper():
+    found = sine_positions(50, 6, torch.device("cpu"))
+    for place, pair in ((0, 0), (1, 0), (7, 1), (49, 2)):
+        angle = place / 10_000 ** (2 * pair / 6)
+        assert found[place, 2 * pair].item() == pytest.approx(math.sin(angle), abs=1e-5)
+        assert found[place, 2 * pair + 1].item() == pytest.approx(math.cos(angle), abs=1e-5)
+
+
+@pytest.mark.parametrize("neck", [n for n in NECKS if n != "none"])
+def test_a_neck_looks_at_all_columns(models, neck):
+    """The last of them changes what is made of the first."""
+    model = models[f"light+{neck}"].neck
+    x = torch.randn(1, 9, 128)
+    other = x.clone()
+    other[:, -1] += 1
+    with torch.no_grad():
+        assert not torch.equal(model(x, None)[:, 0], model(other, None)[:, 0])
 
 
 def test_bilstm_drops_between_its_layers_only():

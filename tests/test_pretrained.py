@@ -1,25 +1,35 @@
-"""torchvision's ResNet50 weights: all of them fit, and each stage computes what it did there."""
+"""torchvision's weights: all of them fit, and each layer computes what it did there."""
 
 from __future__ import annotations
 
 import copy
+import importlib
 
 import pytest
 import torch
-from torch import nn
-from torchvision.models import resnet50
+from torch import Tensor, nn
+from torchvision.models import get_model
 
 from models.config import ModelConfig
 from models.crnn import CRNN
-from models.crnn_resnet import ResNet50Backbone
+from models.necks import NoNeck
+from models.registry import BACKBONES
 from models.transfer import load_backbone
 
 HEIGHT = 32
+NETWORKS = {
+    name: entry.imagenet_weights.removesuffix("_Weights").lower()
+    for name, entry in BACKBONES.items()
+    if entry.imagenet_weights
+}
+"""torchvision's names of those that can start from ImageNet."""
+
+every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
 @pytest.fixture(scope="module")
 def original() -> CRNN:
-    return build(channels=3)
+    return build("resnet", channels=3)
 
 
 @pytest.fixture
@@ -27,16 +37,18 @@ def model(original) -> CRNN:
     return copy.deepcopy(original)
 
 
-def build(channels: int, text_strides: bool = True) -> CRNN:
-    config = ModelConfig("resnet", 11, HEIGHT, channels, 8, 1)
-    return CRNN(config, ResNet50Backbone(config, text_strides)).eval()
+def build(name: str, channels: int, text_strides: bool = True) -> CRNN:
+    """A model that hands on what its backbone makes of a picture."""
+    config = ModelConfig(name, 11, HEIGHT, channels, 8, 1, neck="none")
+    entry = BACKBONES[name]
+    backbone = getattr(importlib.import_module(entry.module), entry.builder)(config, text_strides)
+    return CRNN(config, backbone, NoNeck(backbone.out_channels, 8, 1)).eval()
 
 
-@pytest.fixture(scope="module")
-def torchvision_resnet() -> nn.Module:
+def original_of(name: str) -> nn.Module:
     """Random weights, and BatchNorm statistics that a wrong order of layers would betray."""
     torch.manual_seed(2)
-    network = resnet50(weights=None)
+    network = get_model(NETWORKS[name], weights=None)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             statistics = dict(module.named_buffers())
@@ -48,12 +60,20 @@ def torchvision_resnet() -> nn.Module:
     return network.eval()
 
 
-def test_torchvision_weights_fit_entirely(model, torchvision_resnet):
-    weights = torchvision_resnet.state_dict()
+@pytest.fixture(scope="module")
+def torchvision_resnet() -> nn.Module:
+    return original_of("resnet")
+
+
+@every_network
+def test_torchvision_weights_fit_entirely(name):
+    model, weights = build(name, channels=3), original_of(name).state_dict()
     load_backbone(model, weights)
     loaded = model.backbone.state_dict()
-    assert {key for key in weights if key not in loaded} == {"fc.weight", "fc.bias"}
-    assert {key for key in loaded if key not in weights} == {"project.weight", "project.bias"}
+    left = {key.split(".")[0] for key in weights if key not in loaded}
+    assert left == {"classifier" if "mobilenet" in name else "fc"}
+    added = {"project.weight", "project.bias"} if name == "resnet" else set()
+    assert {key for key in loaded if key not in weights} == added
     assert all(torch.equal(loaded[key], weights[key]) for key in weights if key in loaded)
 
 
@@ -66,52 +86,56 @@ def test_weights_from_before_num_batches_tracked(model, torchvision_resnet):
     assert all(torch.equal(loaded[key], old[key]) for key in old if key in loaded)
 
 
-def stage_outputs(network: nn.Module, last: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
-    """What enters each layer and then `last`: the outputs of stem, layer1, ..., layer4."""
-    taken: list[torch.Tensor] = []
+def what_enters(network: nn.Module, images: Tensor, *words: None) -> dict[str, Tensor]:
+    """The input of each convolution and of the last pool, by name, and what comes out."""
+    taken: dict[str, Tensor] = {}
 
-    def take(_, inputs):
-        taken.append(inputs[0].clone())
+    def taker(name: str):
+        return lambda _, inputs: taken.update({name: inputs[0].clone()})
 
-    entries = [getattr(network, f"layer{i}")[0].conv1 for i in range(1, 5)] + [last]
-    hooks = [module.register_forward_pre_hook(take) for module in entries]
+    hooks = [
+        module.register_forward_pre_hook(taker(name))
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) or name == "avgpool"
+    ]
     with torch.no_grad():
-        network(images) if isinstance(last, nn.AdaptiveAvgPool2d) else network(images, None)
+        taken["out"] = network(images, *words)
     for hook in hooks:
         hook.remove()
     return taken
 
 
-def test_stages_equal_torchvision_with_its_strides(torchvision_resnet):
-    model = build(channels=3, text_strides=False)
-    load_backbone(model, torchvision_resnet.state_dict())
+@every_network
+def test_every_layer_computes_what_torchvision_computes(name):
+    """With torchvision's strides, from the first convolution to what is pooled in the end."""
+    network = original_of(name)
+    model = build(name, channels=3, text_strides=False)
+    load_backbone(model, network.state_dict())
+    if name == "resnet":
+        model.backbone.project = nn.Identity()
     images = torch.randn(1, 3, 64, 96)
-    expected = stage_outputs(torchvision_resnet, torchvision_resnet.avgpool, images)
-    found = stage_outputs(model.backbone, model.backbone.get_submodule("project"), images)
-    assert [tuple(x.shape[1:]) for x in expected[:4]] == [
-        (64, 16, 24),
-        (256, 16, 24),
-        (512, 8, 12),
-        (1024, 4, 6),
-    ]
-    for own, theirs in zip(found[:4], expected[:4], strict=True):
-        torch.testing.assert_close(own, theirs)
-    torch.testing.assert_close(found[4], expected[4].mean(dim=2).transpose(1, 2))
+    expected, found = what_enters(network, images), what_enters(model.backbone, images, None)
+    assert expected.keys() - found.keys() == {"avgpool"}
+    torch.testing.assert_close(found.pop("out"), expected["avgpool"].mean(dim=2).transpose(1, 2))
+    assert len(found) > 15
+    for each, value in found.items():
+        torch.testing.assert_close(value, expected[each], msg=each)
 
 
-def test_grey_first_convolution_reads_grey_as_the_original_reads_rgb(torchvision_resnet):
-    weights = torchvision_resnet.state_dict()
+@every_network
+def test_grey_first_convolution_reads_grey_as_the_original_reads_rgb(name):
+    weights = original_of(name).state_dict()
     grey = torch.randn(1, 1, HEIGHT, 40)
     columns = []
     for channels in (1, 3):
-        model = build(channels)
-        project = model.backbone.get_submodule("project")
-        nn.init.constant_(project.get_parameter("weight"), 0.01)
-        nn.init.zeros_(project.get_parameter("bias"))
+        model = build(name, channels)
+        if name == "resnet":
+            model.backbone.project = nn.Identity()
         load_backbone(model, weights)
         with torch.no_grad():
             columns.append(model.backbone(grey.expand(1, channels, HEIGHT, 40), None))
-    torch.testing.assert_close(columns[0], columns[1], rtol=1e-4, atol=1e-4)
+    error = (columns[0] - columns[1]).abs().max() / columns[1].abs().max()
+    assert error < 1e-5
 
 
 def test_weights_that_do_not_fit_are_named_and_change_nothing(model, torchvision_resnet):

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 COMMON_DEFAULTS: dict[str, Any] = {
     "hidden_size": 256,
     "num_layers": 2,
+    "img_height": 60,
+    "img_width": 160,
     "img_channels": 1,
     "lr": 1e-3,
     "batch_size": 32,
@@ -48,7 +50,9 @@ COMMON_DEFAULTS: dict[str, Any] = {
 FREE_ON_RESUME = frozenset(
     {"resume", "config", "data_root", "save_dir", "device", "num_workers", "num_threads"}
 )
-FROM_CHECKPOINT = ("backbone", "hidden_size", "num_layers", "dropout", "img_height", "img_channels")
+FROM_CHECKPOINT = (
+    "backbone", "neck", "hidden_size", "num_layers", "dropout", "img_height", "img_channels"
+)  # fmt: skip
 OVERFIT = {"dropout": 0.0, "color_jitter": 0.0, "fresh": 0.0, "scheduler": "constant",
             "warmup": 0.0}  # fmt: skip
 
@@ -143,6 +147,7 @@ def make_model(
         options.hidden_size,
         options.num_layers,
         options.dropout,
+        options.neck,
     )
     if resumed is not None:
         model, origin = resumed.build(), f"weights of {resumed.path}"

@@ -78,7 +78,7 @@ def _take_over(model: CRNN, checkpoint: Checkpoint, charset: Charset) -> int:
         reason = str(error).splitlines()[-1].strip()
         raise UserError(
             f"--init_from {checkpoint.path}: its weights do not fit this model ({reason}); "
-            "leave --backbone, --hidden_size, --num_layers and --img_height to the checkpoint"
+            "leave --backbone, --neck, --hidden_size, --num_layers, --img_height to the checkpoint"
         ) from None
     before = checkpoint.header.charset.characters
     old_classes, classes = ["", *before], ["", *charset.characters]
