@@ -217,7 +217,7 @@ def evaluate(options: Options) -> int:
             for row, prediction in zip(rows, predictions, strict=True)
         ]
         alike = Alike.of(options.alike) if options.alike else Alike()
-        unknown = reader.charset.missing(row.label for row in rows)
+        unknown = reader.charset.missing(reader.charset.fold(row.label) for row in rows)
         name = f"{data.root}" if data.is_one_split else f"{data.root}, split {options.split}"
         fold = decoder.charset.fold
         evaluations.append(Evaluation(str(model), name, cases, left_out, unknown, alike, fold))

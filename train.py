@@ -62,6 +62,12 @@ class TrainOptions:
     alike: str | None = option(
         None, "characters that count as one: groups such as 0oO,1lI,cC; the first stands for all"
     )
+    label_case: str = option(
+        "keep", "both cases of a letter count as one, written so", ("keep", "lower", "upper")
+    )
+    label_drop: bool = option(
+        False, "labels lose the characters that the charset has not got, counted and told"
+    )
     pretrained: bool = option(True, f"ImageNet weights, for backbones that have them ({IMAGENET})")
     pretrained_path: str | None = option(
         None, "backbone weights from a torchvision state_dict file"

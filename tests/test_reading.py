@@ -111,11 +111,36 @@ def test_ignoring_case_adds_the_probabilities_of_both(rows):
 def test_the_case_of_a_folded_charset():
     folded, classes = fold_case(Charset("AbBaCé1ß"))
     assert folded.characters == "abCé1ß"
-    assert folded.alike == ("aA", "bB")
+    assert folded.alike == ("aA", "bB", "Cc", "éÉ")
     assert classes.tolist() == [0, *folded.encode("abbaCé1ß")]
     log_probs = np.log(np.full((1, 2, 9), 1 / 9))
     shares = np.exp(merge_classes(log_probs, classes))
     assert shares[0, 0].tolist() == pytest.approx([1 / 9, 2 / 9, 2 / 9, *[1 / 9] * 4])
+
+
+def test_one_case_of_a_charset_stands_for_both():
+    lower = fold_case(Charset("ABc1ßİ", "few", drops=True), str.lower)[0]
+    assert (lower.characters, lower.name) == ("abc1ßİ", "few, lower case")
+    assert lower.fold("aAbBcC1ß-İ?") == "aabbcc1ßİ"
+    upper = fold_case(Charset("aAb"), str.upper)[0]
+    assert (upper.characters, upper.alike) == ("AB", ("Aa", "Bb"))
+    assert upper.encode("aAbB") == [1, 1, 2, 2]
+    assert upper.fold("a-b") == "A-B"
+
+
+def test_one_case_of_alike_characters():
+    """l stands for 1 and I, and both for their other cases."""
+    lower = fold_case(Charset("1xL", alike=("1lI",)), str.lower)[0]
+    assert lower.characters == "1x"
+    assert {lower.encode(ch)[0] for ch in "1lILi"} == {1}
+    assert lower.encode("xX") == [2, 2]
+
+
+def test_long_s_and_s_both_have_s_for_upper_case():
+    """It belongs to the one that comes first."""
+    lower = fold_case(Charset("ſs"), str.lower)[0]
+    assert lower.characters == "ſs"
+    assert lower.encode("S") == lower.encode("ſ")
 
 
 def test_cases_of_alike_characters_are_one_class_too():

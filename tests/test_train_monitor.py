@@ -175,6 +175,46 @@ def test_alike_and_weights_that_tell_them_apart(tiny_data: Path, tmp_path: Path)
     assert header.charset.alike == ("01",)
 
 
+def test_labels_in_one_case_without_what_the_charset_lacks(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Letters are written small, 9 and the hyphen are left out, and with them one whole label."""
+    for name in ("train", "val", "test"):
+        path = tiny_data / name / "labels.txt"
+        rows = [row.split("\t") for row in path.read_text(encoding="utf-8").splitlines()]
+        texts = ["99", "Ab-1", *("12aBC9" for _ in rows[2:])]
+        lines = [f"{row[0]}\t{text}\n" for row, text in zip(rows, texts, strict=True)]
+        path.write_text("".join(lines), encoding="utf-8")
+    (tmp_path / "few.txt").write_text("1\n2\nA\nB\nc", encoding="utf-8")
+    words = ("--label_case", "lower", "--charset_file", str(tmp_path / "few.txt"))
+    with pytest.raises(UserError, match="'9' x 18, '-' x 2; add them .* or let --label_drop"):
+        run(tiny_data, tmp_path / "run", *words)
+    words += ("--label_drop", "--num_epochs", "1")
+    assert run(tiny_data, tmp_path / "run", *words) == 0
+    told = capsys.readouterr().out
+    assert "dropped from the labels: '9' x 18, '-' x 2\n" in told
+    assert re.search(r"left out: .*train.labels.txt:1: nothing is left of its label", told)
+    assert "left out 2 pictures of whose labels nothing is left" in told
+    assert "epochs of 11 pictures; 5 to validate on" in told
+    path = tmp_path / "run" / "best.pth"
+    checkpoint = load_checkpoint(path)
+    assert checkpoint.header.charset.characters == "12abc"
+    assert checkpoint.header.charset.fold("Ab-19") == "ab1"
+    assert run(tiny_data, tmp_path / "run", "--num_epochs", "1", "--resume", "auto") == 0
+    words = ("--mode", "evaluate", "--model_path", str(path), "--data_root", str(tiny_data))
+    assert inference.main([*words, "--device", "cpu"]) == 0
+    told = capsys.readouterr().out
+    assert "labels compared as this reader writes them: 6 change" in told
+    assert "n = 6\n" in told
+    assert "outside the model's charset" not in told
+
+
+def test_a_charset_that_no_label_knows(tiny_data: Path, tmp_path: Path):
+    words = ("--charset", "lower", "--label_drop")
+    with pytest.raises(UserError, match="no label of a split has a character of charset lower"):
+        run(tiny_data, tmp_path / "run", *words)
+
+
 def test_runs_that_began_without_these_options_go_on(tiny_data: Path, tmp_path: Path):
     assert run(tiny_data, tmp_path / "run", "--num_epochs", "2", "--scheduler", "constant") == 0
     newer = {"monitor", "patience", "alike", "tensorboard"}

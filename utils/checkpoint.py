@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from models.crnn import CRNN
 
 FORMAT = "crnn-reader"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""2 brought the temperature; 3 the neck, and charsets that drop characters."""
 METADATA_KEY = "crnn"
 
 SHIPPED_MODEL = (
@@ -78,7 +79,10 @@ class Header:
             image = {k: tuple(v) if isinstance(v, list) else v for k, v in image.items()}
             model, known = ModelConfig(**values.pop("model")), values.pop("charset")
             charset = Charset(
-                known.pop("characters"), known.pop("name"), tuple(known.pop("alike", ()))
+                known.pop("characters"),
+                known.pop("name"),
+                tuple(known.pop("alike", ())),
+                known.pop("drops", False),
             )
             if known:
                 raise ValueError(f"a charset with {', '.join(known)}")

@@ -29,11 +29,13 @@ class Charset:
     """Ordered characters (code points); the id of characters[i] is i + 1, 0 is the blank.
 
     Of each group in `alike`, the first is one of the characters and stands for the others too.
+    Where it `drops`, labels lose every other character; elsewhere those are errors.
     """
 
     characters: str
     name: str = "custom"
     alike: tuple[str, ...] = ()
+    drops: bool = False
 
     def __post_init__(self) -> None:
         repeated = [ch for ch, count in Counter(self.characters).items() if count > 1]
@@ -70,9 +72,14 @@ class Charset:
         return next((group for group in self.alike if group[0] == character), character)
 
     def fold(self, text: str) -> str:
-        """The text as `decode` gives it back: of alike characters always the first."""
+        """A label as `decode` would give it back: of alike characters always the first, and without
+        the others if the charset drops them."""
         return "".join(
-            [self.characters[self._ids[ch] - 1] if ch in self._ids else ch for ch in text]
+            [
+                self.characters[self._ids[ch] - 1] if ch in self._ids else ch
+                for ch in text
+                if ch in self._ids or not self.drops
+            ]
         )
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -47,6 +47,13 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
     print(
         f"charset {run.charset.name}, {len(run.charset)} characters; {device}, {precision}{threads}"
     )
+    if run.data.dropped:
+        shown = ", ".join(f"{ch!r} x {n:,}" for ch, n in list(run.data.dropped.items())[:20])
+        print(f"dropped from the labels: {shown}{', ...' if len(run.data.dropped) > 20 else ''}")
+    for where in run.data.empty[:10]:
+        print(f"left out: {where}: nothing is left of its label")
+    if run.data.empty:
+        print(f"left out {len(run.data.empty):,} pictures of whose labels nothing is left")
     if device == "mps":
         print("the CTC loss runs on the CPU: mps has none")
     for sentence in idle_flags(run, given):
@@ -58,6 +65,7 @@ def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
     options = run.options
     reasons = {
         "backbone_lr_ratio": run.origin == RANDOM_WEIGHTS and "no weights were loaded",
+        "label_drop": not run.data.dropped and "the charset has every character of the labels",
         "charset_change": not options.init_from and "it goes with --init_from",
         "color_jitter": options.fresh == 1 and "--fresh 1 reads no training picture from disk",
         "renderer": options.fresh == 0 and "nothing is drawn anew without --fresh",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from utils.dataset import BadRows, Row, check_pictures, open_dataset
 from utils.errors import UserError
 from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
 from utils.text.alike import Alike
+from utils.text.case import fold_case
 from utils.text.charset import Charset
 from utils.training.labels import check_known, data_charset
 from utils.training.weights import changed_charset
@@ -39,16 +40,30 @@ class Data:
     """Pictures of one epoch: as many as there are to train on, unless all are drawn anew."""
     fresh_recipe: CaptchaRecipe | None = None
     """The recipe with the hard characters more often, which fresh pictures are drawn by."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Characters that the labels lost because the charset drops them, with counts."""
+    empty: tuple[str, ...] = ()
+    """Where the labels stand of which nothing was left."""
 
     def folded(self, charset: Charset) -> Data:
-        """With the labels as a reader of that charset writes them."""
-        if not charset.alike:
+        """With the labels as a reader of that charset writes them; those of which nothing is left
+        are left out, named."""
+        if not (charset.alike or charset.drops):
             return self
-        train, val = (
-            [replace(row, label=charset.fold(row.label)) for row in rows]
-            for rows in (self.train, self.val)
+        rows = [[replace(row, label=charset.fold(row.label)) for row in split]
+                for split in (self.train, self.val)]  # fmt: skip
+        train, val = ([row for row in split if row.label] for split in rows)
+        if not val or (self.train and not train):
+            raise UserError(
+                f"{self.root}: no label of a split has a character of charset {charset.name}; "
+                "choose another charset, or --label_case"
+            )
+        empty = tuple(row.where for split in rows for row in split if not row.label)
+        dropped = charset.missing(row.label for row in self.train + self.val)
+        epoch_size = len(train) if self.epoch_size == len(self.train) else self.epoch_size
+        return replace(
+            self, train=train, val=val, epoch_size=epoch_size, dropped=dropped, empty=empty
         )
-        return replace(self, train=train, val=val)
 
     def fingerprint(self) -> str:
         """SHA-256 of all file names and labels in order, and of the recipe."""
@@ -120,23 +135,23 @@ def check_same_data(resumed: Checkpoint, data: Data) -> None:
 def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | None) -> Charset:
     """The run's charset, every label known to it."""
     rows = data.train + data.val
-    charset = data_charset(options.charset, options.charset_file, data.recipe, rows)
-    if options.alike is not None:
-        charset = Alike.of(options.alike).fold_charset(charset)
+    found = data_charset(options.charset, options.charset_file, data.recipe, rows)
+    charset = as_labels_are_written(found, options)
     labels = [row.label for row in rows]
     if options.fresh > 0 and data.recipe is not None:
         labels.append(data.recipe.characters)
     if init_from is not None:
-        known = init_from.header.charset
-        as_asked = Alike.of(options.alike).fold_charset(known) if options.alike else known
-        if as_asked != known and options.charset_change != "replace":
+        known = as_labels_are_written(init_from.header.charset, options)
+        told_apart = known.num_classes != init_from.header.charset.num_classes
+        if told_apart and options.charset_change != "replace":
+            flag = f"--alike {options.alike}"
+            if options.alike is None:
+                flag = f"--label_case {options.label_case}"
             raise UserError(
-                f"--alike {options.alike}: the weights of {init_from.path} tell these characters "
-                "apart; add --charset_change replace, or leave --alike out"
+                f"{flag}: the weights of {init_from.path} tell these characters apart; add "
+                "--charset_change replace, or leave the flag out"
             )
-        charset = changed_charset(
-            init_from.header.charset, charset, labels, options.charset_change, init_from.path
-        )
+        charset = changed_charset(known, charset, labels, options.charset_change, init_from.path)
     check_known(rows, charset)
     if options.fresh > 0 and (missing := charset.missing(labels[-1:])):
         raise UserError(
@@ -144,3 +159,13 @@ def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | No
             f"{charset.name} lacks; leave the charset to the set, or use --fresh 0"
         )
     return charset
+
+
+def as_labels_are_written(charset: Charset, options: TrainOptions) -> Charset:
+    """The charset with --alike, --label_case and --label_drop."""
+    if options.alike is not None:
+        charset = Alike.of(options.alike).fold_charset(charset)
+    if options.label_case != "keep":
+        convert = {"lower": str.lower, "upper": str.upper}[options.label_case]
+        charset, _ = fold_case(charset, convert)
+    return replace(charset, drops=charset.drops or options.label_drop)

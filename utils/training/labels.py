@@ -22,15 +22,19 @@ def data_charset(
 
 
 def check_known(rows: list[Row], charset: Charset) -> None:
-    """UserError that lists every character of the labels that the charset lacks, with counts."""
-    missing = charset.missing(row.label for row in rows)
+    """UserError that lists every character of the labels that the charset lacks, with counts.
+
+    One that drops them lacks none.
+    """
+    missing = charset.missing(charset.fold(row.label) for row in rows)
     if not missing:
         return
     row = next(row for row in rows if any(ch in missing for ch in row.label))
     shown = ", ".join(f"{ch!r} x {count}" for ch, count in list(missing.items())[:50])
     raise UserError(
         f"{row.where}: label {row.label!r} has characters that are not in charset {charset.name}; "
-        f"missing in all labels: {shown}; add them with --charset_file or drop the rows"
+        f"missing in all labels: {shown}; add them with --charset_file, drop the rows, or "
+        "let --label_drop leave these characters out"
     )
 
 

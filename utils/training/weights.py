@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,12 +30,12 @@ def changed_charset(
     """
     if change == "replace":
         return wanted
-    missing = old.missing(labels)
+    missing = old.missing(map(old.fold, labels))
     if not missing:
         return old
     if change == "extend":
         extra = "".join(sorted(missing))
-        return Charset(old.characters + extra, f"{old.name}+{len(extra)}", old.alike)
+        return replace(old, characters=old.characters + extra, name=f"{old.name}+{len(extra)}")
     shown = ", ".join(f"{ch!r} x {count}" for ch, count in list(missing.items())[:20])
     raise UserError(
         f"--init_from {source}: its charset {old.name} lacks {len(missing)} characters of the "
