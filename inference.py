@@ -135,10 +135,12 @@ def warn_of_idle_flags(parsed: Parsed[Options]) -> None:
     for name, modes in USED_BY.items():
         if name in parsed.given and options.mode not in modes:
             note(f"warning: --{name} has no effect in --mode {options.mode}")
-    listed = options.mode == "batch" and str(options.output_path).endswith(".jsonl")
+    listing = {"batch": ".jsonl", "evaluate": ".json"}.get(options.mode)
+    listed = listing is None or str(options.output_path).lower().endswith(listing)
     for name in ("characters", "n_best"):
-        if name in parsed.given and options.mode == "batch" and not listed:
-            note(f"warning: --{name} has no effect without --output_path FILE.jsonl")
+        works = options.mode in USED_BY.get(name, MODES)
+        if name in parsed.given and works and not listed:
+            note(f"warning: --{name} has no effect without --output_path FILE{listing}")
     if options.mode == "single" and options.output_path and not options.visualize:
         note("warning: --output_path has no effect in --mode single without --visualize")
 

@@ -18,7 +18,7 @@ def test_the_first_of_a_group_stands_for_all():
 
 def test_a_folded_charset():
     folded = Alike.of("0oO,aA").fold_charset(Charset("Aao1", "four"))
-    assert folded == Charset("ao1", "four", alike=("o0O", "aA"))
+    assert folded == Charset("ao1", "four, alike as one", alike=("o0O", "aA"))
     assert folded.encode("o0OaA1") == [2, 2, 2, 1, 1, 3]
     assert folded.fold("O1A?") == "o1a?"
     assert folded.decode(folded.encode("0A")) == "oa"

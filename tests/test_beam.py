@@ -84,7 +84,7 @@ def test_a_beam_of_all_prefixes_finds_every_text(rows):
 
 
 @settings(deadline=None, max_examples=200)
-@given(probability_rows(max_steps=4).map(four_classes), constraints())
+@given(probability_rows().map(four_classes), constraints())
 def test_a_constrained_beam_finds_every_allowed_text(rows, constraint):
     automaton, allowed = constraint
     texts = every_text(rows)
@@ -190,7 +190,7 @@ class Bigrams:
 
 
 @settings(deadline=None, max_examples=60)
-@given(probability_rows(max_steps=4), st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 2.0]))
+@given(probability_rows(), st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 2.0]))
 def test_a_language_model_weighs_every_text(rows, seed, weight):
     classes = rows.shape[1]
     model = Bigrams(np.random.default_rng(seed).dirichlet(np.ones(classes), size=classes))

@@ -64,6 +64,14 @@ def test_it_comes_back_from_its_file(tmp_path: Path):
     assert json.loads((tmp_path / "lm.json").read_text(encoding="utf-8"))["order"] == 3
 
 
+def damaged(counts: str, order: int = 2) -> str:
+    """A file with these counts."""
+    return (
+        '{"format": "crnn-reader character n-grams", "format_version": 1, "characters": "ab", '
+        f'"order": {order}, "counts": {counts}}}'
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -78,6 +86,10 @@ def test_it_comes_back_from_its_file(tmp_path: Path):
             '{"format": "crnn-reader character n-grams", "format_version": 1, "counts": 3}',
             "not a language model of this project",
         ),
+        (damaged('{"a": {"b": Infinity}}'), "not a language model of this project"),
+        (damaged('{"a": {"b": -1}}'), "a count below 1"),
+        (damaged('{"a": {"b": 1}}', 0), "an order of 0"),
+        (damaged("[" * 100_000), "not a language model of this project"),
     ],
 )
 def test_files_that_are_refused(tmp_path: Path, content: str, sentence: str):
@@ -111,12 +123,13 @@ def run(*words: object) -> int:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     corpus, output = tmp_path / "my corpus.txt", tmp_path / "out" / "lm.json"
-    corpus.write_text("abab\nba\n\nxyz\nab\n", encoding="utf-8")
+    corpus.write_text("abab\nba, cab\n\nxyz\n", encoding="utf-8")
     (tmp_path / "ab.txt").write_text("a\nb", encoding="utf-8")
     words = ("--charset_file", tmp_path / "ab.txt", "--order", 2, "--output_path", output)
     assert run(corpus, *words) == 0
     printed = capsys.readouterr().out
-    assert "3 texts of charset ab (2), 1 left out; perplexity" in printed
+    told = "3 texts of charset ab (2) in 3 lines, cut at 6 characters outside it; perplexity"
+    assert told in printed
     assert printed.splitlines()[-1] == f"language model of order 2: {output}"
     assert NgramCounts.load(output) == NgramCounts.of(["abab", "ba", "ab"], "ab", 2)
 
@@ -126,7 +139,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     [
         (b"\xff\xfeab", [], "not UTF-8"),
         (b"\n\n", [], "it is empty"),
-        (b"xyz\n", ["--charset", "digits"], "no line is of charset digits alone"),
+        (b"xyz\n", ["--charset", "digits"], "not one of its characters is in charset digits"),
         (b"12\n", ["--charset", "digits", "--order", "0"], "--order 0: expected 1 or more"),
     ],
 )

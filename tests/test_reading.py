@@ -68,6 +68,19 @@ def test_a_constraint_changes_one_call_only(name):
     assert read(ROWS, decoding=bound).text == "ab"
 
 
+@pytest.mark.parametrize(
+    ("decoding", "sentence"),
+    [
+        (Decoding("viterbi"), "decoder 'viterbi': expected one of greedy, beam"),
+        (Decoding(lm="lm.json"), "--lm needs --decoder beam"),
+        (Decoding(n_best=4), "--n_best 4 needs --decoder beam"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_python_too(decoding, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Decoder(Charset("ab"), decoding)
+
+
 @pytest.mark.parametrize("name", ["greedy", "beam"])
 def test_where_no_allowed_text_fits_nothing_is_read(name):
     reading = read(ROWS, decoding=Decoding(name, constraints=Constraints(length="4")))
@@ -98,7 +111,7 @@ def test_frames_needed():
 
 
 @settings(deadline=None, max_examples=40)
-@given(probability_rows(4, 4).filter(lambda rows: rows.shape[1] == 4))
+@given(probability_rows(5, 4).filter(lambda rows: rows.shape[1] == 4))
 def test_ignoring_case_adds_the_probabilities_of_both(rows):
     """Of paths: a and A are one class, so that aA without a blank between them is one letter."""
     merged = np.stack([rows[:, 0], rows[:, 1] + rows[:, 2], rows[:, 3]], axis=1)

@@ -223,6 +223,25 @@ def test_two_readers_side_by_side(tmp_path: Path, pictures: list[Path]):
     assert found["counts"] == {"both": 1, "a": 0, "b": 2, "neither": 1}
 
 
+def test_readers_that_write_labels_differently_are_compared_as_both_write_them(
+    tmp_path: Path, pictures: list[Path]
+):
+    """B has no capitals: it is not wrong for that, and A not right alone."""
+    tells = [("aB", "aB", 0.9), ("Cd", "Cx", 0.8), ("e", "E", 0.7), ("f", "f", 0.6)]
+    small = [("aB", "ab", 0.9), ("Cd", "cd", 0.8), ("e", "e", 0.7), ("f", "g", 0.6)]
+    comparison = Comparison(evaluation_of(tells), evaluation_of(small, fold=str.lower))
+    assert comparison.counts == {"both": 2, "one": 1, "other": 1, "neither": 0}
+    assert comparison.differing() == [1, 3]
+    told = comparison.to_text()
+    assert "labels that A and B write differently: 2; the counts and the test take" in told
+    assert "only A 1, only B 1" in told
+    text = write_comparison(comparison, pictures, tmp_path).read_text(encoding="utf-8")
+    assert text.count('class="wrong"') == 4  # d and x of A, g and f of B: capitals are no fault
+    assert (
+        "write differently" not in Comparison(evaluation_of(tells), evaluation_of(tells)).to_text()
+    )
+
+
 @pytest.mark.parametrize(
     ("one", "other", "p"), [(0, 0, 1.0), (5, 5, 1.0), (0, 6, 2 / 64), (9, 1, 22 / 1024)]
 )
@@ -235,6 +254,21 @@ def test_a_clear_difference_is_named():
     told = Comparison(evaluation_of(better), evaluation_of(worse)).to_text()
     assert "A is better, and hardly by chance" in told
     assert math.isclose(sign_test(10, 0), 2 / 1024)
+
+
+def test_what_is_left_with_alike_characters_as_one_comes_first(
+    tmp_path: Path, pictures: list[Path]
+):
+    read = [("oa", "0a", 0.9), ("xy", "xz", 0.2), ("ab", "ab", 0.9), ("0x", "oz", 0.5)]
+    evaluation = evaluation_of(read, alike=Alike.of("0oO"))
+    assert [case.file for case in evaluation.worst()] == ["test/3.png", "test/1.png", "test/0.png"]
+    told = evaluation.to_text()
+    left = told.split("still confused, with those as one (label -> text, count):\n")[1]
+    assert left.splitlines()[:3] == ["  'y' -> 'z'  1", "  'x' -> 'z'  1", ""]
+    found = evaluation.metrics()["alike"]["confusions"]
+    assert {(pair["label"], pair["text"]) for pair in found} == {("y", "z"), ("x", "z")}
+    page = write_report(evaluation, pictures, tmp_path).read_text(encoding="utf-8")
+    assert "Still confused, with 0oO as one each" in page
 
 
 def test_pictures_on_the_page_are_pictures(tmp_path: Path, pictures: list[Path]):

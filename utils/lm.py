@@ -2,12 +2,13 @@
 
   python -m utils.lm corpus.txt --charset alnum62 --output_path output/lm.json
 
-Each line of the corpus is one text, as the pictures may show it. Lines with characters outside the
-charset are left out, and counted.
+Each line of the corpus is one text, as the pictures may show it. A line is cut where it has
+characters outside the charset: of prose, the words are left.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from dataclasses import dataclass
@@ -16,7 +17,13 @@ from pathlib import Path
 from utils.errors import UserError, run_script
 from utils.files import check_output_file
 from utils.options import option, parse
-from utils.text.charset import PRESETS, charset_of_texts, preset_charset, read_charset_file
+from utils.text.charset import (
+    PRESETS,
+    Charset,
+    charset_of_texts,
+    preset_charset,
+    read_charset_file,
+)
 from utils.text.ngram import NgramCounts, NgramModel
 
 
@@ -60,6 +67,12 @@ def read_corpus(path: Path) -> list[str]:
     return texts
 
 
+def parts_of(text: str, charset: Charset) -> list[str]:
+    """The longest parts that are of the charset alone."""
+    groups = itertools.groupby(text, key=lambda ch: ch in charset.known)
+    return ["".join(part) for known, part in groups if known]
+
+
 def main(argv=None) -> int:
     options: Options = parse(Options, argv, (__doc__ or "").strip()).options
     corpus = Path(options.corpus or "")
@@ -68,19 +81,20 @@ def main(argv=None) -> int:
         charset = read_charset_file(options.charset_file)
     else:
         charset = preset_charset(options.charset) if options.charset else charset_of_texts(texts)
-    kept = [text for text in texts if not charset.missing([text])]
+    kept = [part for text in texts for part in parts_of(text, charset)]
     if not kept:
         raise UserError(
-            f"{corpus}: no line is of charset {charset.name} alone; choose another --charset"
+            f"{corpus}: not one of its characters is in charset {charset.name}; choose another "
+            "--charset"
         )
     counts = NgramCounts.of(kept, charset.characters, options.order)
     counts.save(options.output_path)
     model = NgramModel(counts, charset)
     nats = sum(map(model.log_prob, kept)) / (sum(map(len, kept)) + len(kept))
     print(
-        f"{len(kept):,} texts of charset {charset.name} ({len(charset)}), "
-        f"{len(texts) - len(kept):,} left out; perplexity {math.exp(-nats):.1f} a character on "
-        "the same texts\n"
+        f"{len(kept):,} texts of charset {charset.name} ({len(charset)}) in {len(texts):,} lines, "
+        f"cut at {sum(map(len, texts)) - sum(map(len, kept)):,} characters outside it; perplexity "
+        f"{math.exp(-nats):.1f} a character on the same texts\n"
         f"language model of order {options.order}: {options.output_path}"
     )
     return 0

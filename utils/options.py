@@ -20,6 +20,8 @@ from utils.errors import UserError
 
 T = TypeVar("T")
 
+METAVARS = {int: "N", float: "X", str: "TEXT"}
+
 
 def option(
     default: Any,
@@ -118,9 +120,12 @@ def _build_parser(fields, kinds, description: str, epilog: str) -> argparse.Argu
                 f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=help_text
             )
         elif typing.get_origin(kind) is tuple:
-            parser.add_argument(f"--{name}", nargs="+", default=None, metavar="X", help=help_text)
+            metavar = METAVARS[typing.get_args(kind)[0]]
+            parser.add_argument(
+                f"--{name}", nargs="+", default=None, metavar=metavar, help=help_text
+            )
         else:
-            metavar = {int: "N", float: "X", str: "TEXT"}[kind]
+            metavar = METAVARS[kind]
             parser.add_argument(f"--{name}", default=None, metavar=metavar, help=help_text)
     return parser
 
@@ -145,6 +150,8 @@ def _convert(value: Any, kind: Any, metadata: Mapping[str, Any]) -> Any:
     if kind is str:
         if not isinstance(value, str):
             raise ValueError("expected a text in quotes")
+        if not value:
+            raise ValueError("it is empty; leave the flag out, or say more")
         choices = metadata["choices"]
         if choices and value not in choices:
             near = get_close_matches(value, choices, n=1, cutoff=0.0)[0]

@@ -11,22 +11,33 @@ from pathlib import Path
 from typing import Any
 
 from utils.files import write_text
+from utils.show.cases import Case
 from utils.show.evaluation import Evaluation, as_json
 from utils.show.report import MOST_SHOWN, gallery, page_html, picture_html, strip_html
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two evaluations of the same rows."""
+    """Two evaluations of the same rows.
+
+    Labels and texts are compared with all that either reader takes for one as one: else one that
+    ignores case would be wrong wherever the other tells the cases apart.
+    """
 
     one: Evaluation
     other: Evaluation
+
+    def fold(self, text: str) -> str:
+        return self.other.fold(self.one.fold(text))
+
+    def _is_right(self, case: Case) -> bool:
+        return self.fold(case.guess) == self.fold(case.label or "")
 
     @cached_property
     def counts(self) -> dict[str, int]:
         """Pictures that both, one, the other, and neither read exactly."""
         pairs = [
-            (self.one.is_right(a), self.other.is_right(b))
+            (self._is_right(a), self._is_right(b))
             for a, b in zip(self.one.cases, self.other.cases, strict=True)
         ]
         keys = {"both": (True, True), "one": (True, False), "other": (False, True),
@@ -40,7 +51,7 @@ class Comparison:
     def differing(self) -> list[int]:
         """Places of the pictures on which the texts differ, the more confident ones first."""
         cases = list(zip(self.one.cases, self.other.cases, strict=True))
-        places = [i for i, (a, b) in enumerate(cases) if a.guess != b.guess]
+        places = [i for i, (a, b) in enumerate(cases) if self.fold(a.guess) != self.fold(b.guess)]
         return sorted(places, key=lambda i: -max(case.confidence for case in cases[i]))
 
     def to_text(self) -> str:
@@ -52,10 +63,21 @@ class Comparison:
             f"exact: both {counts['both']:,}, only A {counts['one']:,}, only B "
             f"{counts['other']:,}, neither {counts['neither']:,}",
             f"texts that differ: {len(self.differing()):,}",
+            *self._own_labels_line(),
             *self._folded_lines(),
             f"exact McNemar test: p = {p:.3g}; " + verdict(counts["one"], counts["other"], p),
         ]
         return "\n".join(lines) + "\n"
+
+    def _own_labels_line(self) -> list[str]:
+        pairs = zip(self.one.cases, self.other.cases, strict=True)
+        differ = sum(self.one.label(a) != self.other.label(b) for a, b in pairs)
+        if not differ:
+            return []
+        return [
+            f"labels that A and B write differently: {differ:,}; the counts and the test take for "
+            "one what either takes for one"
+        ]
 
     def _folded_lines(self) -> list[str]:
         pairs = zip("AB", (self.one, self.other), strict=True)
@@ -109,9 +131,10 @@ def write_comparison(comparison: Comparison, pictures: Sequence[Path], folder: s
 
 def _card(comparison: Comparison, place: int, picture: Path) -> str:
     one, other = comparison.one.cases[place], comparison.other.cases[place]
-    texts, label = [("A", one.guess), ("B", other.guess)], comparison.one.label(one)
+    strips = [("A", comparison.one.label(one), one.guess),
+              ("B", comparison.other.label(other), other.guess)]  # fmt: skip
     return (
-        f'<div class="case">{picture_html(picture, one.file)}{strip_html(label, texts)}'
+        f'<div class="case">{picture_html(picture, one.file)}{strip_html(strips)}'
         f"<small>confidence A {one.confidence:.4f}, B {other.confidence:.4f}<br>"
         f"{escape(one.file)}</small></div>"
     )

@@ -68,9 +68,13 @@ class Evaluation:
         return [case.confidence for case in self.cases], list(map(self.is_right, self.cases))
 
     def worst(self) -> list[Case]:
-        """The wrong cases, the most confident first."""
+        """The wrong cases, the most confident first; before all, those that stay wrong with alike
+        characters as one."""
         wrong = [case for case in self.cases if not self.is_right(case)]
-        return sorted(wrong, key=lambda case: -case.confidence)
+        return sorted(wrong, key=lambda case: (self._only_alike(case), -case.confidence))
+
+    def _only_alike(self, case: Case) -> bool:
+        return self.alike.fold(case.guess) == self.alike.fold(self.label(case))
 
     def to_text(self, max_cases: int | None = WORST) -> str:
         """The report for people; `max_cases` None lists every wrong case."""
@@ -113,10 +117,9 @@ class Evaluation:
         for what, found in (("length", by_length), ("place", by_place)):
             shares = (f"{key}: {share['accuracy']:.1%}" for key, share in found.items())
             lines.append(f"right by {what}  {', '.join(shares)}")
-        if score.confusions:
-            lines += ["", "most confused (label -> text, count):"]
-        for (wanted, got), count in score.confusions.most_common(WORST):
-            lines.append(f"  {side(wanted)} -> {side(got)}  {count}")
+        lines += _confusions("most confused", score)
+        if self.alike.groups:
+            lines += _confusions("still confused, with those as one", self.folded_score)
         shown = wrong[:max_cases]
         if shown:
             lines += ["", f"wrong with the highest confidence ({len(shown)} of {len(wrong)}):"]
@@ -137,10 +140,7 @@ class Evaluation:
             "by_length": _shares(score.lengths_exact, score.lengths),
             "by_position": _shares(score.positions_hit, score.positions),
             "by_class": score.by_class(),
-            "confusions": [
-                {"label": wanted, "text": got, "count": count}
-                for (wanted, got), count in score.confusions.most_common()
-            ],
+            "confusions": _confusion_list(score),
             "expected_calibration_error": self.reliability.error,
             "reliability": vars(self.reliability),
             "coverage": [
@@ -152,7 +152,8 @@ class Evaluation:
         }
         if self.alike.groups:
             content["alike"] = {
-                "groups": list(self.alike.groups), "metrics": self.folded_score.summary()
+                "groups": list(self.alike.groups), "metrics": self.folded_score.summary(),
+                "confusions": _confusion_list(self.folded_score),
             }  # fmt: skip
         return content
 
@@ -179,6 +180,22 @@ def _shares(hits, counts) -> dict[str, dict[str, Any]]:
         }
         for key in sorted(counts)
     }
+
+
+def _confusions(title: str, score: Score) -> list[str]:
+    if not score.confusions:
+        return []
+    pairs = score.confusions.most_common(WORST)
+    return ["", f"{title} (label -> text, count):"] + [
+        f"  {side(wanted)} -> {side(got)}  {count}" for (wanted, got), count in pairs
+    ]
+
+
+def _confusion_list(score: Score) -> list[dict[str, Any]]:
+    return [
+        {"label": wanted, "text": got, "count": count}
+        for (wanted, got), count in score.confusions.most_common()
+    ]
 
 
 def side(character: str) -> str:

@@ -16,7 +16,7 @@ from rapidfuzz.distance import Levenshtein
 
 from utils.errors import UserError
 from utils.files import atomic_write, check_output_file, write_text
-from utils.metrics import wilson_interval
+from utils.metrics import Score, wilson_interval
 from utils.picture import PictureError, open_picture
 from utils.show.cases import Case, escaped
 from utils.show.evaluation import WORST, Evaluation, as_json, side
@@ -118,7 +118,8 @@ def _page(evaluation: Evaluation, pictures: Sequence[Path], plots: dict[str, byt
         _figures(evaluation)
         + f'<h2>Plots</h2><div class="plots">{images}</div>'
         + "<h2>Most confused</h2>"
-        + _confused(evaluation)
+        + _confused(evaluation.score)
+        + _confused_still(evaluation)
         + f"<h2>Wrong with the highest confidence ({len(cards)} of {len(worst):,})</h2>"
         + (f'<div class="cases">{"".join(cards)}</div>' if cards else "<p>Nothing was wrong.</p>"),
     )
@@ -167,11 +168,18 @@ def _figures(evaluation: Evaluation) -> str:
     return f"<table>{cells}</table>"
 
 
-def _confused(evaluation: Evaluation) -> str:
+def _confused_still(evaluation: Evaluation) -> str:
+    if not evaluation.alike.groups:
+        return ""
+    title = f"Still confused, with {', '.join(evaluation.alike.groups)} as one each"
+    return f"<h2>{escape(title)}</h2>{_confused(evaluation.folded_score)}"
+
+
+def _confused(score: Score) -> str:
     rows = "".join(
         f'<tr><td>{escape(side(wanted))}</td><td>{escape(side(got))}</td><td class="n">{n:,}</td>'
         "</tr>"
-        for (wanted, got), n in evaluation.score.confusions.most_common(WORST)
+        for (wanted, got), n in score.confusions.most_common(WORST)
     )
     return f"<table><tr><th>label</th><th>text</th><th>times</th></tr>{rows}</table>"
 
@@ -180,7 +188,7 @@ def case_html(case: Case, label: str, picture: Path) -> str:
     """One card of a gallery: the picture, label over text, and the confidence."""
     return (
         f'<div class="case">{picture_html(picture, case.file)}'
-        f"{strip_html(label, [('text', case.guess)])}"
+        f"{strip_html([('text', label, case.guess)])}"
         f"<small>confidence {case.confidence:.4f}{' · rejected' if case.rejected else ''}"
         f"{' · ' + escape(case.error) if case.error else ''}<br>{escape(case.file)}</small></div>"
     )
@@ -203,10 +211,11 @@ def picture_html(path: Path, name: str) -> str:
     )
 
 
-def strip_html(label: str, texts: Sequence[tuple[str, str]]) -> str:
-    """Label and texts, character under character; what differs is marked, gaps are dots."""
+def strip_html(readings: Sequence[tuple[str, str, str]]) -> str:
+    """Of each (name, label, text) the characters under each other; what differs is marked, gaps are
+    dots."""
     rows = []
-    for name, text in texts:
+    for name, label, text in readings:
         above, below = aligned(label, text)
         for title, row, other in (("label", above, below), (name, below, above)):
             cells = "".join(

@@ -50,4 +50,5 @@ class Alike:
                 groups.append(known[0] + group.replace(known[0], ""))
         others = {ch for group in groups for ch in group[1:]}
         kept = "".join(ch for ch in charset.characters if ch not in others)
-        return Charset(kept, charset.name, tuple(groups), charset.drops)
+        name = f"{charset.name}, alike as one" if groups else charset.name
+        return Charset(kept, name, tuple(groups), charset.drops)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +62,11 @@ class Charset:
     def _ids(self) -> dict[str, int]:
         ids = {ch: i for i, ch in enumerate(self.characters, start=1)}
         return ids | {ch: ids[group[0]] for group in self.alike for ch in group}
+
+    @property
+    def known(self) -> Collection[str]:
+        """Every character that it has a class for, those of `alike` too."""
+        return self._ids.keys()
 
     def encode(self, text: str) -> list[int]:
         """Class ids of a text. KeyError on a character that is not in the charset."""

@@ -79,10 +79,15 @@ class NgramCounts:
                 context: Counter({str(character): int(n) for character, n in after.items()})
                 for context, after in content["counts"].items()
             }
+            if any(n < 1 for after in counts.values() for n in after.values()):
+                raise ValueError("a count below 1")
+            if content["order"] < 1:
+                raise ValueError(f"an order of {content['order']}")
             return cls(int(content["order"]), str(content["characters"]), counts)
         except FileNotFoundError:
             raise UserError(f"--lm {path}: no such file; python -m utils.lm makes one") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError,
+                RecursionError) as error:  # fmt: skip
             raise UserError(
                 f"--lm {path}: not a language model of this project ({error!r}); python -m "
                 "utils.lm makes one from a text file"

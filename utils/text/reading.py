@@ -43,7 +43,13 @@ class Decoding:
 
     def problems(self) -> list[str]:
         """Sentences on what is wrong, or does not go together."""
-        found = self.constraints.problems()
+        return self.constraints.problems() + self.own_problems()
+
+    def own_problems(self) -> list[str]:
+        """The same, but for the constraints, which say theirs when they are compiled."""
+        found = []
+        if self.decoder not in DECODERS:
+            found.append(f"decoder {self.decoder!r}: expected one of {', '.join(DECODERS)}")
         if self.lm and self.decoder != "beam":
             found.append("--lm needs --decoder beam: the best path cannot be weighed by a model")
         if self.n_best > 1 and self.decoder != "beam":
@@ -92,6 +98,8 @@ class Decoder:
         self, charset: Charset, decoding: Decoding | None = None, max_steps: int | None = None
     ):
         self.decoding = decoding or Decoding()
+        if problems := self.decoding.own_problems():
+            raise UserError("\n".join(problems))
         self._classes: np.ndarray | None = None
         self.charset = charset
         """What texts are made of: with ignore_case, one case of each letter."""
@@ -110,7 +118,10 @@ class Decoder:
         self._language: NgramModel | None = None
         if self.decoding.lm:
             counts = NgramCounts.load(self.decoding.lm)
-            self._language = NgramModel(counts, self.charset)
+            try:
+                self._language = NgramModel(counts, self.charset)
+            except UserError as error:
+                raise UserError(f"--lm {self.decoding.lm}: {error}") from None
         if self._automaton is not None and self.frames_needed < 0:
             raise UserError("no text is allowed by all of the constraints together; loosen one")
 

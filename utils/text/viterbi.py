@@ -10,7 +10,7 @@ from utils.text.charset import BLANK
 MOST_CELLS = 2**24
 """Pictures times steps times edges that are worked on at once."""
 
-MANY_EDGES = 4096
+MANY_EDGES = 1024
 """Of an automaton from which first only those with a label that a picture shows are taken."""
 
 SHOWN = (9.0, 18.0, 36.0)

@@ -37,7 +37,10 @@ class Calibration:
 
 
 def calibrate(path: Path, rows: list[Row], device: torch.device) -> Calibration | None:
-    """Fit the temperature of a checkpoint, and write it again with it; None where no label fits."""
+    """Fit the temperature of a checkpoint, and write it again with it; None where no label fits,
+    or the file is gone."""
+    if not path.is_file():
+        return None
     checkpoint = load_checkpoint(path)
     header = checkpoint.header
     reader = Recognizer(checkpoint.build().to(device), header.image, header.charset, device)

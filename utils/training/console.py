@@ -118,7 +118,7 @@ def print_epoch(progress: Progress, num_epochs: int) -> None:
 def print_calibration(calibration: Calibration | None) -> None:
     """What the confidences are worth, or that it could not be found out."""
     if calibration is None:
-        print("confidence: no label of the validation split fits; the temperature stays 1")
+        print("confidence: the temperature stays 1; no validation label fits, or best.* is gone")
     else:
         print(calibration.line())
 
