@@ -98,10 +98,10 @@ def test_the_page_names_errors_and_figures(tmp_path: Path, pictures: list[Path])
     evaluation = evaluation_of(READ, alike=Alike(("dD",)))
     shown = Page(write_report(evaluation, pictures, tmp_path).read_text(encoding="utf-8"))
     for words in ("How a <model>.pth reads data", "25.00% (95 %:", "with dD as one each", "'&'",
-                  "nothing", "Wrong with the highest confidence (3 of 3)", "confidence 0.8000",
+                  "nothing", "Wrong with the highest confidence, alike characters last (3 of 3)", "confidence 0.8000",
                   "test/3.png", "京"):  # fmt: skip
         assert words in shown.text, words
-    assert shown.text.index("test/1.png") < shown.text.index("test/2.png")
+    assert shown.text.index("test/2.png") < shown.text.index("test/1.png")  # d and D count as one
     assert "test/0.png" not in shown.text
 
 

@@ -73,6 +73,11 @@ class Evaluation:
         wrong = [case for case in self.cases if not self.is_right(case)]
         return sorted(wrong, key=lambda case: (self._only_alike(case), -case.confidence))
 
+    @property
+    def worst_title(self) -> str:
+        last = ", alike characters last" if self.alike.groups else ""
+        return f"Wrong with the highest confidence{last}"
+
     def _only_alike(self, case: Case) -> bool:
         return self.alike.fold(case.guess) == self.alike.fold(self.label(case))
 
@@ -122,7 +127,8 @@ class Evaluation:
             lines += _confusions("still confused, with those as one", self.folded_score)
         shown = wrong[:max_cases]
         if shown:
-            lines += ["", f"wrong with the highest confidence ({len(shown)} of {len(wrong)}):"]
+            title = f"{self.worst_title} ({len(shown)} of {len(wrong)}):"
+            lines += ["", title[0].lower() + title[1:]]
         for case in shown:
             lines.append(
                 f"  {case.file}: label {self.label(case)!r}, text {case.guess!r}, "

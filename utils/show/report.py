@@ -120,7 +120,7 @@ def _page(evaluation: Evaluation, pictures: Sequence[Path], plots: dict[str, byt
         + "<h2>Most confused</h2>"
         + _confused(evaluation.score)
         + _confused_still(evaluation)
-        + f"<h2>Wrong with the highest confidence ({len(cards)} of {len(worst):,})</h2>"
+        + f"<h2>{evaluation.worst_title} ({len(cards)} of {len(worst):,})</h2>"
         + (f'<div class="cases">{"".join(cards)}</div>' if cards else "<p>Nothing was wrong.</p>"),
     )
 
