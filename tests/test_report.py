@@ -98,8 +98,8 @@ def test_the_page_names_errors_and_figures(tmp_path: Path, pictures: list[Path])
     evaluation = evaluation_of(READ, alike=Alike(("dD",)))
     shown = Page(write_report(evaluation, pictures, tmp_path).read_text(encoding="utf-8"))
     for words in ("How a <model>.pth reads data", "25.00% (95 %:", "with dD as one each", "'&'",
-                  "nothing", "Wrong with the highest confidence, alike characters last (3 of 3)", "confidence 0.8000",
-                  "test/3.png", "京"):  # fmt: skip
+                  "nothing", "Wrong with the highest confidence, alike characters last (3 of 3)",
+                  "confidence 0.8000", "test/3.png", "京"):  # fmt: skip
         assert words in shown.text, words
     assert shown.text.index("test/2.png") < shown.text.index("test/1.png")  # d and D count as one
     assert "test/0.png" not in shown.text
@@ -237,9 +237,8 @@ def test_readers_that_write_labels_differently_are_compared_as_both_write_them(
     assert "only A 1, only B 1" in told
     text = write_comparison(comparison, pictures, tmp_path).read_text(encoding="utf-8")
     assert text.count('class="wrong"') == 4  # d and x of A, g and f of B: capitals are no fault
-    assert (
-        "write differently" not in Comparison(evaluation_of(tells), evaluation_of(tells)).to_text()
-    )
+    alone = evaluation_of(tells)
+    assert "write differently" not in Comparison(alone, alone).to_text()
 
 
 @pytest.mark.parametrize(
