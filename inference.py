@@ -60,9 +60,7 @@ class Options(ReadingOptions):
     visualize: bool = option(False, "single: save a picture of how it was read")
     image_dir: str | None = option(None, "batch: the folder of pictures")
     recursive: bool = option(False, "batch: look into sub-folders too")
-    characters: bool = option(
-        False, "single and batch (.jsonl): place and confidence of each character"
-    )
+    characters: bool = option(False, "single, batch (.jsonl): each one's place and confidence")
     data_root: str = option("./data", "evaluate: the data set")
     split: str = option("test", "evaluate: which part of it", SPLITS)
     output_path: str | None = option(
@@ -190,8 +188,8 @@ def read_folder(options: Options) -> int:
         note(f"bad: {case.file}: {case.error}")
     output = Path(options.output_path or "output/predictions.tsv")
     write_text(output, PREDICTION_FORMATS[output.suffix.lower()](cases))
-    counts = Counter(filter(None, map(remark, cases)))
-    remarks = "".join(f", {count} {what}" for what, count in sorted(counts.items()))
+    counts = sorted(Counter(filter(None, map(remark, cases))).items())
+    remarks = "".join(f", {count} {what}" for what, count in counts)
     print(f"read {len(cases) - len(bad)} pictures, {len(bad)} bad{remarks}, {speed}: {output}")
     return 1 if len(bad) == len(cases) else 0
 

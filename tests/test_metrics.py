@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,15 +68,18 @@ def test_lengths_places_and_classes_of_a_hand_worked_set():
     assert score.positions == {1: 6, 2: 5, 3: 3, 4: 1}
     assert score.positions_hit == {1: 4, 2: 3, 3: 2, 4: 1}
     classes = score.by_class()
+    interval = classes["b"].pop("recall_interval_95")
+    assert interval == list(wilson_interval(3, 3))
     assert classes["b"] == pytest.approx({"precision": 3 / 4, "recall": 1.0, "f1": 6 / 7, "n": 3})
-    assert classes["B"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "n": 1}
+    assert [classes["B"][key] for key in ("precision", "recall", "f1", "n")] == [0.0, 0.0, 0.0, 1]
     assert classes["x"]["n"] == 1
     assert REPEAT not in classes
 
 
 def test_repeats_are_a_class_of_their_own():
     score = score_texts([("aab", "ab"), ("bbb", "bbb"), ("ab", "ab")])
-    assert score.by_class()[REPEAT] == {"recall": 2 / 3, "n": 3}
+    expected = {"recall": 2 / 3, "n": 3, "recall_interval_95": list(wilson_interval(2, 3))}
+    assert score.by_class()[REPEAT] == expected
 
 
 def test_normalized_edit_distance_is_a_mean_over_pictures():
@@ -110,6 +114,27 @@ def test_a_rejected_text_is_no_answer():
 )
 def test_wilson_intervals(right, n, expected):
     assert wilson_interval(right, n) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_interval_of_cer_is_that_of_the_pictures():
+    """Against the spread of the ratio over samples drawn anew: errors come several in a picture."""
+    rng = np.random.default_rng(0)
+    texts = [("abcdef", "xyzdef" if bad else "abcdef") for bad in rng.random(4000) < 0.1]
+    texts += [("ab", "b" if bad else "ab") for bad in rng.random(4000) < 0.3]
+    low, high = score_texts(texts).cer_interval
+    edits, sizes = (
+        np.array(each)
+        for each in zip(
+            *((3 * (a != b) if len(a) > 2 else int(a != b), len(a)) for a, b in texts), strict=True
+        )
+    )
+    ratios = []
+    for _ in range(2000):
+        rows = rng.integers(0, len(texts), len(texts))
+        ratios.append(edits[rows].sum() / sizes[rows].sum())
+    assert (low, high) == pytest.approx(tuple(np.quantile(ratios, [0.025, 0.975])), rel=0.02)
+    assert score_texts([("a", "b")]).cer_interval == (0.0, 1.0)
+    assert score_texts([("ab", "ab")] * 9).cer_interval == (0.0, 0.0)
 
 
 def test_unreadable_counts_as_an_error_in_every_denominator():

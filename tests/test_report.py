@@ -20,7 +20,8 @@ from utils.metrics import wilson_interval
 from utils.show.cases import Case
 from utils.show.comparison import Comparison, sign_test, write_comparison
 from utils.show.evaluation import Evaluation
-from utils.show.report import FILES, MOST_SHOWN, aligned, check_report_folder, write_report
+from utils.show.html import aligned
+from utils.show.report import FILES, MOST_SHOWN, check_report_folder, write_report
 from utils.text.alike import Alike
 
 READ = [  # label, text, confidence
@@ -138,6 +139,7 @@ def test_figures_are_of_labels_as_the_reader_writes_them(tmp_path: Path, picture
     assert "labels compared as this reader writes them: 2 change" in evaluation.to_text()
     assert "\nright by length  1: 50.0%, 3: 100.0%\n" in evaluation.to_text()
     assert "\nright by place  1: 75.0%, 2: 100.0%, 3: 100.0%\n" in evaluation.to_text()
+    assert "\nleast often right  x 0.0%, a 100.0%" in evaluation.to_text()
     plain = evaluation_of([(label, label, 0.9) for label, _, _ in read])
     assert Comparison(evaluation, plain).counts["other"] == 1
     write_report(evaluation, pictures, tmp_path / "r")

@@ -10,6 +10,9 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
+Z_95 = 1.959964
+"""Standard errors that 19 of 20 lie within."""
+
 REPEAT = "repeats"
 """The class of characters that equal the one before them in the label."""
 
@@ -33,6 +36,11 @@ class Score:
     hits: int = 0
     reference_characters: int = 0
     text_characters: int = 0
+    edits_squared: int = 0
+    """Sums over pictures, for the interval of cer: of edits and label's characters squared, and of
+    one times the other."""
+    characters_squared: int = 0
+    edits_times_characters: int = 0
     confusions: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(label's character, text's character) -> count; an empty side is a miss or an extra."""
     distances: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -60,7 +68,11 @@ class Score:
         self.text_characters += len(text)
         self.lengths[len(label)] += 1
         self.lengths_exact[len(label)] += is_exact
-        missed = set() if is_exact else self._add_edits(label, text)
+        edits, missed = (0, set()) if is_exact else self._add_edits(label, text)
+        self.edits += edits
+        self.edits_squared += edits * edits
+        self.characters_squared += len(label) * len(label)
+        self.edits_times_characters += edits * len(label)
         self.hits += len(label) - len(missed)
         self.characters.update(label)
         self.characters_read.update(text)
@@ -73,16 +85,16 @@ class Score:
                 self.characters[REPEAT] += 1
                 self.characters_hit[REPEAT] += is_hit
 
-    def _add_edits(self, label: str, text: str) -> set[int]:
-        """Count the edits from a label to another text; the places of the label that are no hit."""
+    def _add_edits(self, label: str, text: str) -> tuple[int, set[int]]:
+        """How many edits lie between a label and another text; the label's places that are no
+        hit."""
         operations = Levenshtein.editops(label, text)
-        self.edits += len(operations)
         self.distances[len(operations), max(len(label), len(text))] += 1
         for op in operations:
             wanted = label[op.src_pos] if op.tag != "insert" else ""
             got = text[op.dest_pos] if op.tag != "delete" else ""
             self.confusions[wanted, got] += 1
-        return {op.src_pos for op in operations if op.tag != "insert"}
+        return len(operations), {op.src_pos for op in operations if op.tag != "insert"}
 
     def __add__(self, other: Score) -> Score:
         names = [part.name for part in fields(self)]
@@ -105,14 +117,30 @@ class Score:
         return 1.0 - self.cer
 
     @property
+    def cer_interval(self) -> tuple[float, float]:
+        """Where cer lies, 19 times of 20: of a ratio of two sums over pictures, whose errors come
+        several in a picture (Cochran, "Sampling techniques", 1977, section 6.3). Of fewer than two
+        pictures nothing is known."""
+        if self.n < 2 or not self.reference_characters:
+            return 0.0, max(1.0, self.cer)
+        spread = (
+            self.edits_squared
+            - 2 * self.cer * self.edits_times_characters
+            + self.cer**2 * self.characters_squared
+        )
+        error = math.sqrt(max(0.0, spread) * self.n / (self.n - 1)) / self.reference_characters
+        return max(0.0, self.cer - Z_95 * error), self.cer + Z_95 * error
+
+    @property
     def normalized_edit_distance(self) -> float:
         """Mean over pictures of edits / characters of the longer of label and text (1-NED is 1
         minus this)."""
         far = sum(edits / longest * n for (edits, longest), n in self.distances.items())
         return far / self.n if self.n else 0.0
 
-    def by_class(self) -> dict[str, dict[str, float]]:
-        """Precision, recall, F1 and n of each character of the labels or texts, and of REPEAT.
+    def by_class(self) -> dict[str, dict[str, Any]]:
+        """Precision, recall with its interval, F1 and n of each character of the labels or texts,
+        and of REPEAT.
 
         Repeats have no precision: a text does not say which of its characters are repeats.
         """
@@ -120,12 +148,15 @@ class Score:
         for name in sorted({*self.characters, *self.characters_read}):
             hits, n = self.characters_hit[name], self.characters[name]
             scores = _precision_recall_f1(hits, self.characters_read[name], n)
-            found[name] = ({"recall": scores["recall"]} if name == REPEAT else scores) | {"n": n}
+            if name == REPEAT:
+                scores = {"recall": scores["recall"]}
+            found[name] = scores | {"n": n, "recall_interval_95": list(wilson_interval(hits, n))}
         return found
 
     def summary(self) -> dict[str, Any]:
         """The figures by name, with n and the counts behind them; what a checkpoint stores."""
         counts = {name: getattr(self, name) for name in _INTEGERS}
+        low, high = self.cer_interval
         return {
             "n": self.n,
             "sequence_accuracy": self.sequence_accuracy,
@@ -142,6 +173,10 @@ class Score:
                 "sequence_accuracy_ignoring_case": list(
                     wilson_interval(self.exact_ignoring_case, self.n)
                 ),
+                "cer": [low, high],
+                "character_accuracy": [1 - high, 1 - low],
+                "sequence_precision": list(wilson_interval(self.answered_exact, self.answered)),
+                "sequence_recall": list(wilson_interval(self.answered_exact, self.n)),
             },
             "counts": counts,
         }
@@ -170,10 +205,9 @@ def wilson_interval(right: int, n: int) -> tuple[float, float]:
     """Where a share lies, 19 times of 20, that was `right` of n (Wilson, 1927); 0 to 1 for n 0."""
     if not n:
         return 0.0, 1.0
-    z = 1.959964
-    share, spread = right / n, z * z / n
+    share, spread = right / n, Z_95**2 / n
     centre = (share + spread / 2) / (1 + spread)
-    reach = z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    reach = Z_95 * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
     return max(0.0, centre - reach), min(1.0, centre + reach)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from utils.files import write_text
 from utils.show.cases import Case
 from utils.show.evaluation import Evaluation, as_json
-from utils.show.report import MOST_SHOWN, gallery, page_html, picture_html, strip_html
+from utils.show.html import gallery, page_html, picture_html, strip_html
+from utils.show.report import MOST_SHOWN
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from utils.calibration import Reliability, coverage_curve
-from utils.metrics import Score, wilson_interval
+from utils.metrics import REPEAT, Score, wilson_interval
 from utils.show.cases import Case
 from utils.text.alike import Alike
 
@@ -73,6 +73,14 @@ class Evaluation:
         wrong = [case for case in self.cases if not self.is_right(case)]
         return sorted(wrong, key=lambda case: (self._only_alike(case), -case.confidence))
 
+    def hardest(self) -> list[tuple[str, float, int]]:
+        """Characters of the labels with the least recall, that, and n; and repeats, as they are."""
+        found = [(name, values["recall"], int(values["n"]))
+                 for name, values in self.score.by_class().items() if values["n"]]  # fmt: skip
+        found.sort(key=lambda one: (one[0] == REPEAT, one[1], -one[2]))
+        repeats = [one for one in found if one[0] == REPEAT]
+        return found[: min(WORST, len(found) - len(repeats))] + repeats
+
     @property
     def worst_title(self) -> str:
         last = ", alike characters last" if self.alike.groups else ""
@@ -88,7 +96,11 @@ class Evaluation:
         rejected = sum(case.rejected for case in self.cases)
         low, high = wilson_interval(score.exact, score.n)
         lines = [f"model {self.model}, data {self.data}", score.line()]
-        lines.append(f"exact, 95 % interval: {low:.2%} to {high:.2%}")
+        most, least = score.cer_interval
+        lines.append(
+            f"95 % intervals: exact {low:.2%} to {high:.2%}, characters {1 - least:.2%} to "
+            f"{1 - most:.2%}"
+        )
         folded_labels = sum(self.label(case) != case.label for case in self.cases)
         if folded_labels:
             lines.append(f"labels compared as this reader writes them: {folded_labels} change")
@@ -122,6 +134,8 @@ class Evaluation:
         for what, found in (("length", by_length), ("place", by_place)):
             shares = (f"{key}: {share['accuracy']:.1%}" for key, share in found.items())
             lines.append(f"right by {what}  {', '.join(shares)}")
+        hardest = ", ".join(f"{name} {share:.1%}" for name, share, _ in self.hardest())
+        lines.append(f"least often right  {hardest}")
         lines += _confusions("most confused", score)
         if self.alike.groups:
             lines += _confusions("still confused, with those as one", self.folded_score)

@@ -16,8 +16,8 @@ from utils.training.state import Progress, goodness
 from utils.training.weights import RANDOM_WEIGHTS
 
 if TYPE_CHECKING:
-    from train import TrainOptions
     from utils.training.calibrate import Calibration
+    from utils.training.options import TrainOptions
     from utils.training.setup import Run
 
 

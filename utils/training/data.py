@@ -19,7 +19,7 @@ from utils.training.labels import check_known, data_charset
 from utils.training.weights import changed_charset
 
 if TYPE_CHECKING:
-    from train import TrainOptions
+    from utils.training.options import TrainOptions
 
 FRESH_EPOCH = 10_000
 """Pictures of an epoch where all are drawn anew and there is no training split to go by."""

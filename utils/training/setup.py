@@ -35,7 +35,7 @@ from utils.training.state import (
 from utils.training.weights import RANDOM_WEIGHTS, initial_model
 
 if TYPE_CHECKING:
-    from train import TrainOptions
+    from utils.training.options import TrainOptions
 
 COMMON_DEFAULTS: dict[str, Any] = {
     "hidden_size": 256,

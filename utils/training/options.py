@@ -1,0 +1,168 @@
+"""The flags of train.py: what they mean, and what does not go together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.registry import BACKBONES, NECKS, backbone_entry
+from utils.device import DEVICES
+from utils.errors import UserError
+from utils.options import option
+from utils.synth.captcha import RENDERERS
+from utils.text.alike import Alike
+from utils.text.charset import PRESETS
+from utils.training.schedule import MONITORS, OPTIMIZERS, SCHEDULERS
+
+NAMES = tuple(BACKBONES)
+SCENE_TEXT = ", ".join(name for name in NAMES if "img_height" in BACKBONES[name].defaults)
+IMAGENET = ", ".join(name for name in NAMES if BACKBONES[name].imagenet_weights)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    config: str | None = option(
+        None, "TOML recipe that presets flags, such as recipes/classic.toml"
+    )
+    data_root: str = option("./data", "data set with train/ and val/, each with labels.txt")
+    save_dir: str = option("./checkpoints", "where checkpoints, history and pictures go")
+    save_format: str = option(
+        "pth", "format of best.*; last is always .pth", ("pth", "safetensors")
+    )
+    backbone: str = option("light", "network that looks at the picture", NAMES)
+    hidden_size: int = option(
+        None, "the neck's units a direction (default: 256; light: 96)", above=0
+    )
+    num_layers: int = option(None, "the neck's layers (default: 2; light: 1)", above=0)
+    dropout: float = option(0.1, "dropout between the neck's layers", least=0, most=1)
+    neck: str = option("bilstm", "what looks at the columns together", tuple(NECKS))
+    img_height: int = option(
+        None, f"height that pictures are scaled to (default: 60; {SCENE_TEXT}: 32)", least=16
+    )
+    img_width: int = option(
+        None, f"width that pictures are scaled to (default: 160; {SCENE_TEXT}: 100)", least=16
+    )
+    img_channels: int = option(None, "1 grey, 3 RGB (default: 1; networks of torchvision: 3)")
+    charset: str | None = option(
+        None, "preset charset (default: the data set's own, or what occurs)", tuple(PRESETS)
+    )
+    charset_file: str | None = option(None, "charset from a file, one character a line")
+    alike: str | None = option(
+        None, "characters that count as one: groups such as 0oO,1lI,cC; the first stands for all"
+    )
+    label_case: str = option(
+        "keep", "both cases of a letter count as one, written so", ("keep", "lower", "upper")
+    )
+    label_drop: bool = option(
+        False, "labels lose the characters that the charset has not got, counted and told"
+    )
+    pretrained: bool = option(True, f"ImageNet weights, for backbones that have them ({IMAGENET})")
+    pretrained_path: str | None = option(
+        None, "backbone weights from a torchvision state_dict file"
+    )
+    init_from: str | None = option(None, "start from the weights of this checkpoint (fine-tuning)")
+    charset_change: str = option(
+        "fail", "when labels need characters that --init_from lacks", ("fail", "extend", "replace")
+    )
+    freeze_backbone: str = option(
+        "none", "stages that keep their weights", ("none", "early", "partial", "all")
+    )
+    backbone_lr_ratio: float = option(
+        0.1, "learning rate of loaded backbone stages, times --lr", least=0, most=1
+    )
+    lr: float = option(None, "peak learning rate (default: 1e-3; light: 3e-3)", above=0)
+    batch_size: int = option(None, "pictures a step (default: 32)", above=0)
+    num_epochs: int = option(100, "passes over the training split", above=0)
+    optimizer: str = option(
+        None,
+        "muon: orthogonal steps for all but the head (default: adamw; light: muon)",
+        OPTIMIZERS,
+    )
+    weight_decay: float = option(0.01, "of matrices and convolutions", least=0)
+    scheduler: str = option("onecycle", "course of the learning rate", SCHEDULERS)
+    warmup: float = option(0.1, "share of all steps in which the rate rises", least=0, most=1)
+    step_size: int = option(20, "epochs between two drops of --scheduler step", above=0)
+    patience: int = option(5, "epochs without a better one before a drop of plateau", above=0)
+    gamma: float = option(0.5, "factor of each drop of step and plateau", least=0, most=1)
+    clip_norm: float = option(5.0, "largest norm of the gradient", above=0)
+    aux_weight: float = option(
+        0.5, "weight of a second CTC loss on the backbone's own columns", least=0
+    )
+    fresh: float = option(
+        0.0, "share of each epoch that is drawn anew instead of read from disk", least=0, most=1
+    )
+    renderer: str = option(
+        "fast", "what draws --fresh pictures: the captcha package, or torch, several times as fast",
+        RENDERERS,
+    )  # fmt: skip
+    epoch_size: int = option(
+        None, "pictures of an epoch of --fresh 1 (default: as many as the train split has)", above=0
+    )
+    hard_characters: str | None = option(
+        None, "characters that fresh pictures hold more often, such as vV0O"
+    )
+    hard_weight: int = option(3, "how many times as often as the others", least=1, most=100)
+    color_jitter: float = option(
+        0.2,
+        "brightness, contrast and colour of pictures from disk vary by this much",
+        least=0,
+        most=1,
+    )
+    monitor: str = option(
+        "sequence_accuracy", "by which best.*, --early_stop and plateau choose", MONITORS
+    )
+    early_stop: int = option(
+        15, "epochs without a better validation that end the run; 0: never", least=0
+    )
+    overfit_batch: bool = option(False, "learn one batch by heart: proves that a set-up can learn")
+    max_bad_rows: int = option(
+        0, "rows that cannot be read and may be skipped; each is named", least=0
+    )
+    num_workers: int | None = option(
+        None, "processes that prepare pictures (default: a third of the cores; 0: none)", least=0
+    )
+    num_threads: int | None = option(
+        None, "torch's CPU threads (default: the other cores, at most 8)", above=0
+    )
+    amp: bool = option(True, "half precision where the hardware has it")
+    compile: bool = option(False, "torch.compile the backbone; slower on a CPU, see docs")
+    deterministic: bool = option(False, "only kernels that give the same bits every time")
+    tensorboard: bool = option(False, "also write the curves for TensorBoard, into --save_dir")
+    seed: int = option(0, "everything is drawn from it", least=0)
+    device: str = option("auto", "where to train", DEVICES)
+    resume: str | None = option(
+        None, "last.pth of a run to go on with; auto: the one in --save_dir"
+    )
+
+    def problems(self) -> list[str]:
+        """Flags that do not go together, a sentence each."""
+        fights = [("charset", "charset_file"), ("init_from", "pretrained_path")]
+        fights += [("resume", "init_from"), ("resume", "pretrained_path")]
+        found = [
+            f"--{one} and --{other} fight: give one of them"
+            for one, other in fights
+            if getattr(self, one) is not None and getattr(self, other) is not None
+        ]
+        if self.epoch_size and self.fresh < 1:
+            found.append(
+                f"--epoch_size {self.epoch_size}: an epoch is the train split unless all of it is "
+                "drawn anew; add --fresh 1 or leave it out"
+            )
+        if self.img_channels not in (None, 1, 3):
+            found.append(f"--img_channels {self.img_channels}: expected 1 (grey) or 3 (RGB)")
+        try:
+            if self.alike is not None:
+                Alike.of(self.alike)
+        except UserError as error:
+            found.append(f"--alike {error}")
+        return found + self.freeze_problems()
+
+    def freeze_problems(self) -> list[str]:
+        """To freeze random weights is refused."""
+        loaded = self.init_from or self.pretrained_path or self.resume
+        imagenet = self.pretrained and backbone_entry(self.backbone).imagenet_weights
+        if self.freeze_backbone == "none" or loaded or imagenet:
+            return []
+        return [
+            f"--freeze_backbone {self.freeze_backbone}: the weights of {self.backbone} would be "
+            "random; give --init_from, --pretrained_path or --pretrained (for " + IMAGENET + ")"
+        ]
