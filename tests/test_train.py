@@ -178,6 +178,7 @@ def test_epochs_of_milliseconds_have_times_of_their_own() -> None:
 
 @pytest.mark.parametrize(("device", "told"), [("cpu", 0), ("cuda", 1)])
 def test_workers_are_idle_where_the_gpu_draws(device: str, told: int) -> None:
-    run = SimpleNamespace(options=train.TrainOptions(), origin=RANDOM_WEIGHTS)
+    data = SimpleNamespace(dropped={})
+    run = SimpleNamespace(options=train.TrainOptions(), origin=RANDOM_WEIGHTS, data=data)
     run.drawing_device = torch.device(device)
     assert len(idle_flags(run, frozenset({"num_workers"}))) == told
