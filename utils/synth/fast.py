@@ -93,12 +93,11 @@ class FastRenderer:
             for colour in (dice.ink, lettering, dice.background)
         )  # (N, Ch)
         letters = self._letters(dice)
-        drawn = self._drawn(letters, grey)  # (M, H, Wp)
+        inked = self._drawn(letters, grey)  # (M, Wp, H)
         strength = (grey.floor() * PASTING).clamp(max=1)  # (N,)
-        inked = drawn.float()
-        letter, column, above = _shared_columns(letters, drawn.shape[2])
-        covered = inked.transpose(1, 2)[letter + 1, above] * strength[letters.picture[letter], None]
-        inked.transpose(1, 2)[letter, column] *= 1 - covered  # the next letter is pasted over it
+        letter, column, above = _shared_columns(letters, inked.shape[1])
+        covered = inked[letter + 1, above] * strength[letters.picture[letter], None]
+        inked[letter, column] *= 1 - covered  # the next letter is pasted over it
         inked = self._side_by_side(inked, letters, len(grey))[:, None]  # (N, 1, H, W)
         change = (lettering - background) * strength[:, None]  # (N, Ch)
         images = torch.addcmul(background[:, :, None, None], inked, change[:, :, None, None])
@@ -108,7 +107,7 @@ class FastRenderer:
         return Captchas(_smooth(images).round_(), dice.characters, dice.lengths)
 
     def _drawn(self, letters: Letters, grey: Tensor) -> Tensor:
-        """Where each letter leaves ink: (M, H, Wp), bool."""
+        """Where each letter leaves ink, 1, and where not, 0: (M, Wp, H)."""
         rows = torch.arange(self.recipe.height, device=self.device) - letters.top[:, None]
         outside = (rows < 0) | (rows >= letters.height[:, None])  # (M, H): not of the patch
         visible = (127.5 / grey.clamp(1, 255)).clamp(min=127.5 / OPACITY)[letters.picture, None]
@@ -146,20 +145,20 @@ class FastRenderer:
         )
 
     def _side_by_side(self, patches: Tensor, letters: Letters, count: int) -> Tensor:
-        """Patches (M, H, Wp) put where they belong in their pictures, and added up: (N, H, W)."""
+        """Patches (M, Wp, H) put where they belong in their pictures, and added up: (N, H, W)."""
         squeeze, first = self._squeeze(letters)
-        narrow = squeeze.transpose(1, 2) @ patches.transpose(1, 2)  # (M, Wn, H)
+        narrow = squeeze @ patches  # (M, Wn, H)
         spare = 2  # columns on both sides, for what falls beside the picture
         width = self.recipe.width + 2 * spare
         columns = first[:, None] + torch.arange(narrow.shape[1], device=self.device) + spare
         columns = columns.clamp_(0, width - 1) + letters.picture[:, None] * width
-        images = patches.new_zeros(count * width, patches.shape[1])
+        images = patches.new_zeros(count * width, patches.shape[2])
         images.index_add_(0, columns.flatten(), narrow.flatten(0, 1))
         return images.unflatten(0, (count, width))[:, spare:-spare].transpose(1, 2).contiguous()
 
     def _squeeze(self, letters: Letters) -> tuple[Tensor, Tensor]:
-        """What each column of a letter gives to those of its picture that it reaches, (M, Wp, Wn),
-        and the first of these, (M,).
+        """What those columns of its picture that a letter reaches take from each column of it,
+        (M, Wn, Wp), and the first of these, (M,).
 
         Pillow's bicubic resize, by which a text that is too wide for the picture is made to fit.
         """
@@ -167,11 +166,11 @@ class FastRenderer:
         kept = self._columns < letters.width[:, None]
         scale = self.recipe.width / letters.canvas[:, None]
         centre = (places + 0.5) * scale - 0.5
-        targets = (centre.floor() - 1)[:, :, None] + torch.arange(4, device=self.device)
-        weights = bicubic(centre[:, :, None] - targets) * (scale * kept)[:, :, None]  # (M, Wp, 4)
+        targets = (centre.floor() - 1)[:, None] + torch.arange(4, device=self.device)[:, None]
+        weights = bicubic(centre[:, None] - targets) * (scale * kept)[:, None]  # (M, 4, Wp)
         first = targets[:, :1, :1]
-        squeeze = weights.new_zeros(*places.shape, places.shape[1] + 3)
-        squeeze.scatter_(2, (targets - first).long(), weights)
+        squeeze = weights.new_zeros(len(places), places.shape[1] + 3, places.shape[1])
+        squeeze.scatter_(1, (targets - first).long(), weights)
         return squeeze, first.flatten().long()
 
 

@@ -34,31 +34,32 @@ class LetterWarp:
     def draw(
         self, glyph: Tensor, turn: Tensor, warp: Tensor, top: Tensor, least: Tensor, columns: int
     ) -> Tensor:
-        """Where the M letters leave ink, as patches (M, H, columns), bool.
+        """Where the M letters leave ink, as patches (M, columns, H) of 0 and 1.
 
         turn (M,) and warp (M, 6) are dice, top (M,) the row of the picture where the patch begins,
         least (M, H) the level of coverage, of 255, that makes ink in each row. Past its own width a
         patch holds anything.
         """
-        shape = (least.shape[1], columns)
+        shape = (columns, least.shape[1])
         quads, resized = _quadrilateral(self._boxes[glyph], warp, top)
         turned = self._turned.sizes[glyph, turn]
-        patches = torch.empty(len(glyph), *shape, dtype=torch.bool, device=glyph.device)
+        patches = torch.empty(len(glyph), *shape, device=glyph.device)
         size = GROUPS.get(glyph.device.type, GROUPS["cuda"])
         # Letters of like size together: each group is padded to its largest.
         for group in turned[:, 1].argsort(stable=True).split(size):
             letters = self._turned.draw(glyph[group], turn[group])
             letters = self._resize(letters, turned[group], resized[group])
             cover = _pick(letters, quads[group], shape)
-            patches[group] = cover > least[group, :, None]
+            patches[group] = cover.gt_(least[group, None, :])
         return patches
 
     def _resize(self, letters: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        """Pillow's bicubic resize of (M, RH, RW): along the rows, cut to 0..255, then down."""
+        """Pillow's bicubic resize of (M, RH, RW): along the rows, cut to 0..255, then down. It
+        comes on its side, (M, W2, H2), as the columns are wanted then."""
         across = self._table.matrix(before[:, 0], after[:, 0], letters.shape[2])  # (M, RW, W2)
         down = self._table.matrix(before[:, 1], after[:, 1], letters.shape[1])  # (M, RH, H2)
         letters = (letters @ across).clamp_(0, 255)
-        return down.transpose(1, 2) @ letters  # (M, H2, W2)
+        return letters.transpose(1, 2) @ down
 
 
 def _quadrilateral(box: Tensor, warp: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,9 +84,9 @@ def _quadrilateral(box: Tensor, warp: Tensor, top: Tensor) -> tuple[Tensor, Tens
 
 
 def _pick(letter: Tensor, quad: Tensor, shape: tuple[int, int]) -> Tensor:
-    """The nearest pixel of (M, H2, W2) for every pixel of the patches: (M, *shape)."""
+    """The nearest pixel of (M, W2, H2) for every pixel of the patches: (M, *shape), columns first."""
     size = torch.tensor(letter.shape[:0:-1], device=letter.device)
-    quad = quad * (2 / size[:, None])
+    quad = quad.flip(1) * (2 / size[:, None])  # y counts along the last side
     quad[:, :, 0] -= 1
     grid = (quad.view(-1, 4) @ _basis(*shape, letter.device)).view(len(letter), 2, *shape)
     grid = grid.permute(0, 2, 3, 1)
@@ -93,11 +94,11 @@ def _pick(letter: Tensor, quad: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 @lru_cache(maxsize=256)
-def _basis(rows: int, columns: int, device: torch.device) -> Tensor:
-    """1, x, y and x * y in the middle of each pixel: (4, rows * columns)."""
-    y, x = torch.meshgrid(
-        torch.arange(rows, device=device) + 0.5,
+def _basis(columns: int, rows: int, device: torch.device) -> Tensor:
+    """1, x, y and x * y in the middle of each pixel: (4, columns * rows)."""
+    x, y = torch.meshgrid(
         torch.arange(columns, device=device) + 0.5,
+        torch.arange(rows, device=device) + 0.5,
         indexing="ij",
     )
     return torch.stack([torch.ones_like(x), x, y, x * y]).flatten(1)
