@@ -19,7 +19,7 @@ from utils.dataset import SPLITS, BadRows, open_dataset
 from utils.errors import UserError, run_script
 from utils.files import check_output_file, find_pictures, write_text
 from utils.options import Parsed, option, parse
-from utils.picture import open_picture
+from utils.picture import Source, open_picture
 from utils.reading_options import ReadingOptions, note
 from utils.recognizer import Prediction, Recognizer
 from utils.show.cases import PREDICTION_FORMATS, Case, reading_text, remark
@@ -207,7 +207,7 @@ def evaluate(options: Options) -> int:
     decoders = [options.make_decoder(reader) for reader in readers]
     evaluations: list[Evaluation] = []
     for model, reader, decoder in zip(models, readers, decoders, strict=True):
-        predictions, speed = options.read(reader, decoder, [row.path for row in rows])
+        predictions, speed = options.read(reader, decoder, [row.picture for row in rows])
         if not evaluations:
             errors = [prediction.error for prediction in predictions]
             for sentence in bad_rows.settle_pictures(rows, errors):
@@ -221,10 +221,10 @@ def evaluate(options: Options) -> int:
         name = f"{data.root}" if data.is_one_split else f"{data.root}, split {options.split}"
         fold = decoder.charset.fold
         evaluations.append(Evaluation(str(model), name, cases, left_out, unknown, alike, fold))
-    return tell(options, evaluations, [row.path for row in rows], speed)
+    return tell(options, evaluations, [row.picture for row in rows], speed)
 
 
-def tell(options: Options, found: list[Evaluation], pictures: list[Path], speed: str) -> int:
+def tell(options: Options, found: list[Evaluation], pictures: list[Source], speed: str) -> int:
     """Print and write what was asked for on one model, or on two."""
     if len(found) == 2:
         comparison = Comparison(*found)

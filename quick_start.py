@@ -167,7 +167,7 @@ def show(model_path: Path, data_root: str | Path, output: str | Path, device: st
     from utils.show.contact_sheet import write_readings
 
     rows = open_dataset(data_root, BadRows(0), ("test",)).split("test")[:30]
-    predictions = Recognizer.load(model_path, device).read([row.path for row in rows])
+    predictions = Recognizer.load(model_path, device).read([row.picture for row in rows])
     texts = [prediction.text for prediction in predictions]
     write_readings(output, rows, texts)
     return f"{sum(row.label == text for row, text in zip(rows, texts, strict=True))} of {len(rows)}"

@@ -121,7 +121,9 @@ def test_evaluate_of_what_is_not_there(model: Path, tiny_data: Path, tmp_path: P
     with pytest.raises(UserError, match="no such folder; make a set"):
         score(model, tmp_path / "gone")
     (tiny_data / "val").rename(tiny_data / "other")
-    with pytest.raises(UserError, match="no split 'val' with a labels.txt; it has train, test "):
+    with pytest.raises(
+        UserError, match="no split 'val' with a labels.txt or an LMDB; it has train, test "
+    ):
         score(model, tiny_data, "--split", "val")
     (tiny_data / "test" / "labels.txt").unlink()
     with pytest.raises(UserError, match=r"labels.txt: no such file; expected rows"):

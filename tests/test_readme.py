@@ -40,8 +40,13 @@ def python_commands() -> list[str]:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project, with no checkpoint but the one in git, in a folder with a space in its name."""
     target = tmp_path_factory.mktemp("readme") / "a copy"
-    ours = shutil.ignore_patterns(".*", "data", "output", "checkpoints", "__pycache__")
-    shutil.copytree(ROOT, target, ignore=ours)
+
+    def made_here(folder: str, names: list[str]) -> list[str]:
+        ours = {"data", "output", "checkpoints"} if Path(folder) == ROOT else set()
+        return [name for name in names if name[0] == "." or name in {"__pycache__"} | ours]
+
+    shutil.copytree(ROOT, target, ignore=made_here)
+    shutil.copytree(ROOT / "examples", target / "my_pictures")
     (target / "checkpoints").mkdir()
     shutil.copy(SHIPPED_MODEL, target / "checkpoints")
     return target

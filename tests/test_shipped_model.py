@@ -64,7 +64,7 @@ def test_its_header_tells_no_folder_of_the_machine_that_made_it() -> None:
 def test_it_reads_the_examples(reader: Recognizer) -> None:
     examples = Path(__file__).parent.parent / "examples"
     rows = open_dataset(examples, BadRows(0), ("test",)).split("test")
-    predictions = reader.read([row.path for row in rows])
+    predictions = reader.read([row.picture for row in rows])
     assert len(rows) == 8
     pairs = zip(rows, predictions, strict=True)
     assert sum(row.label == prediction.text for row, prediction in pairs) >= 7

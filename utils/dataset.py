@@ -1,6 +1,7 @@
 """Data sets on disk: `open_dataset(path)`, labels.txt, dataset.json, and their checks.
 
-data/{train,val,test}/   pictures (sub-folders too) and labels.txt: `file name<TAB>text`, UTF-8
+data/{train,val,test}/   pictures (sub-folders too) and labels.txt: `file name<TAB>text`, UTF-8,
+                         or an LMDB (utils.data.lmdb_set)
 data/dataset.json        what made the set, where generate_data.py did
 """
 
@@ -13,21 +14,31 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from utils.errors import UserError
 from utils.picture import PictureError, open_picture
 from utils.synth.captcha import CaptchaRecipe
+
+if TYPE_CHECKING:
+    from utils.data.lmdb_set import LmdbPicture
 
 SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled picture: its file, its label, and where that is said (labels.txt:line)."""
+    """One labelled picture: what it is read from, its label, and where that is said
+    (labels.txt:line)."""
 
-    path: Path
+    picture: Path | LmdbPicture
     label: str
     where: str
+
+    @property
+    def path(self) -> Path:
+        """Its file, or what it is called in an LMDB."""
+        return self.picture if isinstance(self.picture, Path) else self.picture.path
 
 
 @dataclass
@@ -75,16 +86,16 @@ class DataSet:
     """
 
     root: Path
-    splits: dict[str, list[Row]]
+    splits: dict[str, Sequence[Row]]
     recipe: CaptchaRecipe | None
     is_one_split: bool = False
 
-    def split(self, name: str) -> list[Row]:
+    def split(self, name: str) -> Sequence[Row]:
         """The rows of a split; UserError where there is none of that name, or it is empty."""
         if name not in self.splits:
             there = [other for other in SPLITS if (self.root / other).is_dir()]
             raise UserError(
-                f"{self.root}: no split {name!r} with a labels.txt; it has "
+                f"{self.root}: no split {name!r} with a labels.txt or an LMDB; it has "
                 f"{', '.join(there)} (generate_data.py makes train, val and test)"
             )
         if not self.splits[name]:
@@ -93,7 +104,8 @@ class DataSet:
 
 
 def open_dataset(path: str | Path, bad_rows: BadRows, only: Sequence[str] = SPLITS) -> DataSet:
-    """A root with splits, or one split (a folder with labels.txt), which then has every name.
+    """A root with splits, or one split (a folder with labels.txt, or an LMDB), which then has every
+    name.
 
     Reads labels only; `check_pictures` reads the pictures. Rows that cannot be used go to
     `bad_rows`, which the caller settles.
@@ -102,20 +114,36 @@ def open_dataset(path: str | Path, bad_rows: BadRows, only: Sequence[str] = SPLI
     if not root.is_dir():
         what = "it is a file" if root.exists() else "no such folder"
         raise UserError(f"data root {root}: {what}; make a set with python generate_data.py")
-    if (root / "labels.txt").is_file():
-        rows = read_labels(root / "labels.txt", bad_rows)
+    if is_split(root):
+        rows = read_split(root, bad_rows)
         return DataSet(root, dict.fromkeys(only, rows), read_recipe(root.parent), True)
     folders = {name: root / name for name in SPLITS if (root / name).is_dir()}
     if not folders:
         raise UserError(
-            f"data root {root}: neither a labels.txt nor a folder train, val or test is in it; "
+            f"data root {root}: no labels.txt, no LMDB and no folder train, val or test is in it; "
             "make a set with python generate_data.py"
         )
     splits = {}
     for name, folder in folders.items():
         if name in only:
-            splits[name] = read_labels(folder / "labels.txt", bad_rows)
+            splits[name] = read_split(folder, bad_rows)
     return DataSet(root, splits, read_recipe(root))
+
+
+LMDB_FILE = "data.mdb"
+
+
+def is_split(folder: Path) -> bool:
+    return (folder / "labels.txt").is_file() or (folder / LMDB_FILE).is_file()
+
+
+def read_split(folder: Path, bad_rows: BadRows) -> Sequence[Row]:
+    """The rows of a folder with labels.txt, or of an LMDB."""
+    if (folder / LMDB_FILE).is_file() and not (folder / "labels.txt").is_file():
+        from utils.data.lmdb_set import read_lmdb
+
+        return read_lmdb(folder, bad_rows)
+    return read_labels(folder / "labels.txt", bad_rows)
 
 
 def read_labels(path: Path, bad_rows: BadRows) -> list[Row]:
@@ -160,12 +188,17 @@ def _files_below(folder: Path) -> set[str]:
     return names
 
 
-def check_pictures(rows: list[Row], bad_rows: BadRows) -> list[Row]:
-    """The rows whose pictures can be decoded whole; the others go to `bad_rows`, named."""
+def check_pictures(rows: Sequence[Row], bad_rows: BadRows) -> Sequence[Row]:
+    """The rows whose pictures can be decoded whole; the others go to `bad_rows`, named.
+
+    Those of an LMDB are not looked at: python -m utils.lmdb does, when it makes or checks one.
+    """
+    if not isinstance(rows, list):
+        return rows
 
     def problem(row: Row) -> str | None:
         try:
-            open_picture(row.path, 1)
+            open_picture(row.picture, 1)
         except PictureError as error:
             return f"{row.where}: {row.path.name}: {error}"
         return None

@@ -34,7 +34,8 @@ def option(
 ) -> Any:
     """A dataclass field that is also a flag.
 
-    A positional takes zero or one word. A number is `least` or more, `above` that, `most` or less.
+    A positional takes zero or one word, that of a tuple any number. A number is `least` or more,
+    `above` that, `most` or less.
     """
     bounds = {"least": least, "above": above, "most": most}
     metadata = {"help": help, "choices": tuple(choices), "positional": positional, **bounds}
@@ -84,12 +85,13 @@ def parse(cls: type[T], argv: Sequence[str] | None, description: str, epilog: st
     if getattr(values, "config", None):
         given.update(_read_recipe(Path(values.config), fields, kinds, problems))
     for name, text in vars(values).items():
-        if text is not None and name in fields:
+        if text not in (None, []) and name in fields:
             try:
                 given[name] = _convert(text, kinds[name], fields[name].metadata)
             except ValueError as error:
-                problems.append(f"--{name} {_shown(text)}: {error}")
-                wrong.append(f"--{name} ")
+                flag = name if fields[name].metadata["positional"] else f"--{name}"
+                problems.append(f"{flag} {_shown(text)}: {error}")
+                wrong.append(f"{flag} ")
     options = cls(**given)
     if hasattr(options, "problems"):  # a wrong value counts as left out: nothing more is said of it
         found = options.problems()
@@ -114,7 +116,8 @@ def _build_parser(fields, kinds, description: str, epilog: str) -> argparse.Argu
             help_text += f" (default: {_shown(field.default)})"
         help_text = help_text.replace("%", "%%")
         if field.metadata["positional"]:
-            parser.add_argument(name, nargs="?", default=None, help=help_text)
+            many = "*" if typing.get_origin(kind) is tuple else "?"
+            parser.add_argument(name, nargs=many, default=None, help=help_text)
         elif kind is bool:
             parser.add_argument(
                 f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=help_text

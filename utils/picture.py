@@ -9,6 +9,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -16,7 +17,14 @@ from PIL import Image, ImageOps
 MAX_PIXELS = 64_000_000
 """A picture with more is refused by its header, before anything is decoded."""
 
-Source = str | Path | bytes | Image.Image | np.ndarray
+
+class Encoded(Protocol):
+    """A picture that knows where its encoded bytes are, as a Path does."""
+
+    def read_bytes(self) -> bytes: ...
+
+
+Source = str | Encoded | bytes | Image.Image | np.ndarray
 
 
 class PictureError(Exception):
@@ -72,7 +80,8 @@ def _decode(source: Source) -> Image.Image:
     if isinstance(source, np.ndarray):
         source = Image.fromarray(source)
     elif not isinstance(source, Image.Image):
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        place = Path(source) if isinstance(source, str) else source
+        data = place if isinstance(place, bytes) else place.read_bytes()
         if not data:
             raise PictureError("the file is empty (0 bytes)")
         source = Image.open(io.BytesIO(data))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.files import write_text
+from utils.picture import Source
 from utils.show.cases import Case
 from utils.show.evaluation import Evaluation, as_json
 from utils.show.html import gallery, page_html, picture_html, strip_html
@@ -116,7 +117,9 @@ def verdict(one: int, other: int, p: float) -> str:
     return f"{'A' if one > other else 'B'} is better, and hardly by chance"
 
 
-def write_comparison(comparison: Comparison, pictures: Sequence[Path], folder: str | Path) -> Path:
+def write_comparison(
+    comparison: Comparison, pictures: Sequence[Source], folder: str | Path
+) -> Path:
     """comparison.json and comparison.html in the folder; returns the page."""
     folder = Path(folder)
     write_text(folder / "comparison.json", as_json(comparison.metrics()))
@@ -130,7 +133,7 @@ def write_comparison(comparison: Comparison, pictures: Sequence[Path], folder: s
     return page
 
 
-def _card(comparison: Comparison, place: int, picture: Path) -> str:
+def _card(comparison: Comparison, place: int, picture: Source) -> str:
     one, other = comparison.one.cases[place], comparison.other.cases[place]
     strips = [("A", comparison.one.label(one), one.guess),
               ("B", comparison.other.label(other), other.guess)]  # fmt: skip

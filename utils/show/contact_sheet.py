@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from utils.dataset import Row
 from utils.files import atomic_write
-from utils.picture import PictureError, open_picture
+from utils.picture import PictureError, Source, open_picture
 
 FONT_SIZE = 16
 LINE_HEIGHT = 22
@@ -60,15 +60,15 @@ def write_readings(path: str | Path, rows: Sequence[Row], texts: Sequence[str]) 
     pairs = [(row.label, text) for row, text in zip(rows, texts, strict=True)]
     write_contact_sheet(
         path,
-        [_picture_or_blank(row.path) for row in rows],
+        [_picture_or_blank(row.picture) for row in rows],
         [text if label == text else f"{label} > {text}" for label, text in pairs],
         colours=["black" if label == text else "red" for label, text in pairs],
     )
 
 
-def _picture_or_blank(path: Path) -> Image.Image:
+def _picture_or_blank(source: Source) -> Image.Image:
     try:
-        return open_picture(path, 3)
+        return open_picture(source, 3)
     except PictureError:  # it was read as nothing, and is shown as nothing
         return Image.new("RGB", (160, 60), "white")
 

@@ -6,12 +6,11 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from html import escape
-from pathlib import Path
 
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
-from utils.picture import PictureError, open_picture
+from utils.picture import PictureError, Source, open_picture
 
 MOST_BYTES = 3_500_000
 """Of the gallery, after which it ends earlier: pictures of noise are large."""
@@ -65,11 +64,11 @@ def page_html(title: str, body: str) -> str:
     )
 
 
-def picture_html(path: Path, name: str) -> str:
+def picture_html(source: Source, name: str) -> str:
     """The picture as part of the page, made smaller where it is large; nothing where it cannot be
     read."""
     try:
-        picture = open_picture(path, channels=3)
+        picture = open_picture(source, channels=3)
     except PictureError:
         return ""
     picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.BILINEAR)

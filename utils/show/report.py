@@ -15,6 +15,7 @@ from rapidfuzz.distance import Levenshtein
 from utils.errors import UserError
 from utils.files import atomic_write, check_output_file, write_text
 from utils.metrics import Score, wilson_interval
+from utils.picture import Source
 from utils.show.cases import Case, escaped
 from utils.show.evaluation import WORST, Evaluation, as_json, side
 from utils.show.html import data_uri, gallery, page_html, picture_html, strip_html
@@ -27,7 +28,7 @@ MOST_SHOWN = 60
 FILES = ("metrics.json", "errors.tsv", *(f"{name}.png" for name in PLOTS), "report.html")
 
 
-def write_report(evaluation: Evaluation, pictures: Sequence[Path], folder: str | Path) -> Path:
+def write_report(evaluation: Evaluation, pictures: Sequence[Source], folder: str | Path) -> Path:
     """Write FILES into the folder; returns the page. `pictures` are those of the cases."""
     folder = Path(folder)
     write_text(folder / "metrics.json", as_json(evaluation.metrics()))
@@ -71,7 +72,7 @@ def _plot(name: str, evaluation: Evaluation) -> bytes:
     return buffer.getvalue()
 
 
-def _page(evaluation: Evaluation, pictures: Sequence[Path], plots: dict[str, bytes]) -> str:
+def _page(evaluation: Evaluation, pictures: Sequence[Source], plots: dict[str, bytes]) -> str:
     places = {id(case): path for case, path in zip(evaluation.cases, pictures, strict=True)}
     worst = evaluation.worst()
     cards = gallery(
@@ -149,7 +150,7 @@ def _confused(score: Score) -> str:
     return f"<table><tr><th>label</th><th>text</th><th>times</th></tr>{rows}</table>"
 
 
-def case_html(case: Case, label: str, picture: Path) -> str:
+def case_html(case: Case, label: str, picture: Source) -> str:
     """One card of a gallery: the picture, label over text, and the confidence."""
     return (
         f'<div class="case">{picture_html(picture, case.file)}'

@@ -84,7 +84,7 @@ def _quadrilateral(box: Tensor, warp: Tensor, top: Tensor) -> tuple[Tensor, Tens
 
 
 def _pick(letter: Tensor, quad: Tensor, shape: tuple[int, int]) -> Tensor:
-    """The nearest pixel of (M, W2, H2) for every pixel of the patches: (M, *shape), columns first."""
+    """The nearest pixel of (M, W2, H2) for each one of the patches, (M, *shape), columns first."""
     size = torch.tensor(letter.shape[:0:-1], device=letter.device)
     quad = quad.flip(1) * (2 / size[:, None])  # y counts along the last side
     quad[:, :, 0] -= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -121,6 +121,6 @@ def read_charset_file(path: str | Path) -> Charset:
     return Charset("".join(characters), path.stem)
 
 
-def charset_of_texts(texts: Sequence[str]) -> Charset:
+def charset_of_texts(texts: Iterable[str]) -> Charset:
     """Every character that occurs, in code point order."""
-    return Charset("".join(sorted(set("".join(texts)))), "found")
+    return Charset("".join(sorted(set().union(*texts))), "found")

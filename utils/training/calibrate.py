@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ class Calibration:
         )
 
 
-def calibrate(path: Path, rows: list[Row], device: torch.device) -> Calibration | None:
+def calibrate(path: Path, rows: Sequence[Row], device: torch.device) -> Calibration | None:
     """Fit the temperature of a checkpoint, and write it again with it; None where no label fits,
     or the file is gone."""
     if not path.is_file():
@@ -72,10 +73,12 @@ def tempered(log_probs: np.ndarray, temperature: float) -> np.ndarray:
     return scaled - np.logaddexp.reduce(scaled, axis=-1, keepdims=True)
 
 
-def _outputs(reader: Recognizer, rows: list[Row]) -> tuple[np.ndarray, np.ndarray, list[list[int]]]:
+def _outputs(
+    reader: Recognizer, rows: Sequence[Row]
+) -> tuple[np.ndarray, np.ndarray, list[list[int]]]:
     """log_probs, lengths and labels of the rows whose pictures can be read and whose labels fit."""
     parts, sizes, targets, kept = [], [], [], 0
-    for output in reader.batches([row.path for row in rows], 250):
+    for output in reader.batches([row.picture for row in rows], 250):
         if kept > MOST_VALUES:
             break
         if not output.indices:

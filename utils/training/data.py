@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.checkpoint import Checkpoint
+from utils.data.lmdb_set import LmdbRows
 from utils.dataset import BadRows, Row, check_pictures, open_dataset
 from utils.errors import UserError
 from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
@@ -33,8 +36,8 @@ class Data:
     """Rows to train and validate on, and the recipe that draws fresh ones."""
 
     root: Path
-    train: list[Row]
-    val: list[Row]
+    train: Sequence[Row]
+    val: Sequence[Row]
     recipe: CaptchaRecipe | None
     epoch_size: int
     """Pictures of one epoch: as many as there are to train on, unless all are drawn anew."""
@@ -50,28 +53,35 @@ class Data:
         are left out, named."""
         if not (charset.alike or charset.drops):
             return self
-        rows = [[replace(row, label=charset.fold(row.label)) for row in split]
-                for split in (self.train, self.val)]  # fmt: skip
-        train, val = ([row for row in split if row.label] for split in rows)
+        splits = (self.train, self.val)
+        empty = [row.where for rows in splits for row in rows if not charset.fold(row.label)]
+        dropped = charset.missing(row.label for rows in splits for row in rows)
+        train, val = (relabelled(rows, charset.fold) for rows in splits)
         if not val or (self.train and not train):
             raise UserError(
                 f"{self.root}: no label of a split has a character of charset {charset.name}; "
                 "choose another charset, or --label_case"
             )
-        empty = tuple(row.where for split in rows for row in split if not row.label)
-        dropped = charset.missing(row.label for row in self.train + self.val)
         epoch_size = len(train) if self.epoch_size == len(self.train) else self.epoch_size
         return replace(
-            self, train=train, val=val, epoch_size=epoch_size, dropped=dropped, empty=empty
+            self, train=train, val=val, epoch_size=epoch_size, dropped=dropped, empty=tuple(empty)
         )
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """All of them, those to train on first."""
+        return chain(self.train, self.val)
 
     def fingerprint(self) -> str:
         """SHA-256 of all file names and labels in order, and of the recipe."""
-        rows = [
-            [row.path.relative_to(self.root).as_posix(), row.label] for row in self.train + self.val
-        ]
+        rows = self._facts(self.train) + self._facts(self.val)
         facts = [len(self.train), rows, self.recipe and self.recipe.to_json()]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def _facts(self, rows: Sequence[Row]) -> list[object]:
+        if isinstance(rows, LmdbRows):
+            return rows.fingerprint()
+        return [[row.path.relative_to(self.root).as_posix(), row.label] for row in rows]
 
 
 def read_data(options: TrainOptions) -> Data:
@@ -98,13 +108,21 @@ def read_data(options: TrainOptions) -> Data:
             )
         CaptchaRenderer(data.recipe)  # opens the fonts: a missing one is told before the workers
     if options.overfit_batch:
-        batch = train[: options.batch_size]
+        batch = list(train[: options.batch_size])
         return Data(data.root, batch * OVERFIT_STEPS, batch, None, len(batch) * OVERFIT_STEPS)
     epoch_size = options.epoch_size or len(train) or FRESH_EPOCH
     fresh_recipe = data.recipe
     if options.fresh > 0 and options.hard_characters and data.recipe is not None:
         fresh_recipe = more_often(data.recipe, options.hard_characters, options.hard_weight)
     return Data(data.root, train, val, data.recipe, epoch_size, fresh_recipe)
+
+
+def relabelled(rows: Sequence[Row], change: Callable[[str], str]) -> Sequence[Row]:
+    """Rows with other labels, without those of which nothing is left."""
+    if isinstance(rows, LmdbRows):
+        return rows.relabelled(change)
+    changed = (replace(row, label=change(row.label)) for row in rows)
+    return [row for row in changed if row.label]
 
 
 def more_often(recipe: CaptchaRecipe, characters: str, weight: int) -> CaptchaRecipe:
@@ -134,12 +152,9 @@ def check_same_data(resumed: Checkpoint, data: Data) -> None:
 
 def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | None) -> Charset:
     """The run's charset, every label known to it."""
-    rows = data.train + data.val
-    found = data_charset(options.charset, options.charset_file, data.recipe, rows)
+    found = data_charset(options.charset, options.charset_file, data.recipe, data.rows)
     charset = as_labels_are_written(found, options)
-    labels = [row.label for row in rows]
-    if options.fresh > 0 and data.recipe is not None:
-        labels.append(data.recipe.characters)
+    drawn = [data.recipe.characters] if options.fresh > 0 and data.recipe is not None else []
     if init_from is not None:
         known = as_labels_are_written(init_from.header.charset, options)
         told_apart = known.num_classes != init_from.header.charset.num_classes
@@ -151,9 +166,10 @@ def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | No
                 f"{flag}: the weights of {init_from.path} tell these characters apart; add "
                 "--charset_change replace, or leave the flag out"
             )
+        labels = chain((row.label for row in data.rows), drawn)
         charset = changed_charset(known, charset, labels, options.charset_change, init_from.path)
-    check_known(rows, charset)
-    if options.fresh > 0 and (missing := charset.missing(labels[-1:])):
+    check_known(data.rows, charset)
+    if missing := charset.missing(drawn):
         raise UserError(
             f"--fresh {options.fresh}: the set's recipe draws {''.join(missing)!r}, which charset "
             f"{charset.name} lacks; leave the charset to the set, or use --fresh 0"

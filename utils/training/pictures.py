@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
@@ -97,7 +97,7 @@ class TrainingPictures:
 
     def __init__(
         self,
-        rows: list[Row],
+        rows: Sequence[Row],
         spec: ImageSpec,
         charset: Charset,
         seed: int,
@@ -145,7 +145,7 @@ class TrainingPictures:
 
     def _read(self, row: Row, rng: random.Random) -> tuple[np.ndarray, str]:
         try:
-            picture = open_picture(row.path, self.spec.channels)
+            picture = open_picture(row.picture, self.spec.channels)
         except PictureError as error:
             raise UserError(f"{row.where}: {row.path.name}: {error}") from None
         if self.color_jitter:

@@ -161,10 +161,11 @@ def make_model(
             "--init_from, --pretrained_path or --pretrained"
         )
     freeze(model, options.freeze_backbone)
-    labels = [(row.where, row.label) for row in data.train + data.val]
-    if options.fresh > 0 and data.recipe is not None:
-        labels.append(("dataset.json", "0" * data.recipe.max_length))  # the worst it may draw
+    labels = ((row.where, row.label) for row in data.rows)
     check_fits(labels, options.img_width, model.backbone.out_width)
+    if options.fresh > 0 and data.recipe is not None:
+        worst = [("dataset.json", "0" * data.recipe.max_length)]
+        check_fits(worst, options.img_width, model.backbone.out_width)
     return model, origin
 
 
@@ -207,7 +208,7 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     data = read_data(options)
     if resumed is not None:
         charset = resumed.header.charset
-        check_known(data.train + data.val, charset)
+        check_known(data.rows, charset)
         check_same_data(resumed, data)
     else:
         charset = choose_charset(options, data, init_from)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +25,11 @@ class Validation:
     texts: list[str]
 
 
-def validate(recognizer: Recognizer, rows: list[Row], batch_size: int = 250) -> Validation:
+def validate(recognizer: Recognizer, rows: Sequence[Row], batch_size: int = 250) -> Validation:
     """Read every row's picture by greedy decoding; an unreadable one counts as an error."""
     score, losses = Score(), 0.0
     texts = [""] * len(rows)
-    for output in recognizer.batches([row.path for row in rows], batch_size):
+    for output in recognizer.batches([row.picture for row in rows], batch_size):
         if output.indices:
             found = greedy_decode(output.log_probs, output.lengths)
             targets = [recognizer.charset.encode(rows[index].label) for index in output.indices]
@@ -44,7 +45,7 @@ def validate(recognizer: Recognizer, rows: list[Row], batch_size: int = 250) -> 
 
 
 def write_run_pictures(
-    save_dir: Path, progress: Progress, rows: list[Row], texts: list[str]
+    save_dir: Path, progress: Progress, rows: Sequence[Row], texts: list[str]
 ) -> None:
     """history.csv, curves.png and predictions.png: 30 validation pictures with label and text."""
     write_history(save_dir / "history.csv", progress.history)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ RANDOM_WEIGHTS = "random weights"
 
 
 def changed_charset(
-    old: Charset, wanted: Charset, labels: list[str], change: str, source: Path
+    old: Charset, wanted: Charset, labels: Iterable[str], change: str, source: Path
 ) -> Charset:
     """The charset to fine-tune with, where a checkpoint's meets a data set's.
 

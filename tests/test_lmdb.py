@@ -1,0 +1,244 @@
+"""Data sets in LMDB: made, joined, checked and shown, read as folders are, and what is damaged."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from small_run import run, weights
+
+import inference
+import utils.lmdb
+from utils.data import lmdb_set
+from utils.data.lmdb_set import LmdbRows, read_lmdb, write_lmdb
+from utils.dataset import BadRows, Row, open_dataset, read_labels
+from utils.errors import UserError
+from utils.recognizer import Recognizer
+
+
+def call(*words: object) -> int:
+    return utils.lmdb.main([str(word) for word in words])
+
+
+@pytest.fixture
+def stored(tiny_data: Path, tmp_path: Path) -> Path:
+    """tiny_data with each split as an LMDB, and the same dataset.json."""
+    root = tmp_path / "as lmdb"
+    for name in ("train", "val", "test"):
+        assert call("make", tiny_data / name, "--output_dir", root / name) == 0
+    shutil.copy(tiny_data / "dataset.json", root)
+    return root
+
+
+def edit(folder: Path, **changes: str | bytes | None) -> None:
+    """Set or delete keys, whose hyphens are written as _."""
+    lmdb_set.close_all()
+    with lmdb.open(str(folder)) as store, store.begin(write=True) as transaction:
+        for name, value in changes.items():
+            key = name.replace("_", "-").encode()
+            if value is None:
+                transaction.delete(key)
+            else:
+                transaction.put(key, value.encode() if isinstance(value, str) else value)
+
+
+def rows_of(folder: Path, allowed: int = 0) -> LmdbRows:
+    bad_rows = BadRows(allowed)
+    rows = read_lmdb(folder, bad_rows)
+    bad_rows.settle()
+    return rows
+
+
+def test_it_holds_the_files_as_they_are(tiny_data: Path, stored: Path):
+    expected = read_labels(tiny_data / "test" / "labels.txt", BadRows(0))
+    found = rows_of(stored / "test")
+    assert len(found) == len(expected) == 6
+    for row, other in zip(found, expected, strict=True):
+        assert row.label == other.label
+        assert row.picture.read_bytes() == other.picture.read_bytes()
+    assert found[-1].path == stored / "test" / "image-000000006"
+    assert found[-1].where.endswith("test: label-000000006")
+    assert [row.label for row in found[1:3]] == [row.label for row in expected[1:3]]
+    with pytest.raises(IndexError):
+        found[6]
+    assert sorted(path.name for path in (stored / "test").iterdir()) == ["data.mdb"]
+
+
+def test_rows_travel_to_another_process(stored: Path):
+    rows = pickle.loads(pickle.dumps(rows_of(stored / "val")))
+    assert rows[0].picture.read_bytes()  # open here, and anew in a process that is forked from here
+    if hasattr(os, "fork"):
+        context = multiprocessing.get_context("fork")
+        with context.Pool(1) as pool:
+            assert pool.apply(rows[1].picture.read_bytes) == rows[1].picture.read_bytes()
+    assert [row.label for row in rows] == [row.label for row in rows_of(stored / "val")]
+    assert rows[2].picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_labels_that_are_changed(tmp_path: Path):
+    write_lmdb(tmp_path / "set", [(b"", "Ab京"), (b"", "-"), (b"", "é")])
+    rows = rows_of(tmp_path / "set").relabelled(lambda text: text.lower().strip("-"))
+    assert [(row.label, row.where[-1]) for row in rows] == [("ab京", "1"), ("é", "3")]
+
+
+def test_training_and_evaluation_read_it_as_a_folder(tiny_data: Path, stored: Path, tmp_path: Path):
+    """The same weights in the end, with workers too, and the same log_probs picture by picture."""
+    for name, data in (("files", tiny_data), ("lmdb", stored)):
+        assert run(data, tmp_path / name, "--num_epochs", "1", "--num_workers", "1") == 0
+    one, other = (weights(tmp_path / name / "last.pth") for name in ("files", "lmdb"))
+    assert all(bool((one[key] == other[key]).all()) for key in one)
+    assert run(stored, tmp_path / "lmdb", "--num_epochs", "1", "--resume", "auto") == 0
+    reader = Recognizer.load(tmp_path / "files" / "best.pth", "cpu")
+    outputs = []
+    for root in (tiny_data, stored):
+        rows = open_dataset(root, BadRows(0)).split("test")
+        [output] = reader.batches([row.picture for row in rows])
+        outputs.append(output.log_probs)
+    assert np.abs(outputs[0] - outputs[1]).max() < 1e-4
+    model = str(tmp_path / "files" / "best.pth")
+    words = ["--mode", "evaluate", "--model_path", model, "--data_root", str(stored / "test")]
+    assert inference.main([*words, "--output_path", str(tmp_path / "r.json"),
+                           "--report", str(tmp_path / "report")]) == 0  # fmt: skip
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert report["cases"][0]["file"] == "image-000000001"
+    assert report["metrics"]["n"] == 6
+
+
+def test_a_changed_set_is_not_resumed(stored: Path, tmp_path: Path):
+    assert run(stored, tmp_path / "run", "--num_epochs", "1") == 0
+    edit(stored / "train", label_000000003="99")
+    with pytest.raises(UserError, match="the data set has changed"):
+        run(stored, tmp_path / "run", "--num_epochs", "1", "--resume", "auto")
+
+
+def test_a_map_that_is_full_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lmdb_set, "FIRST_SIZE", 2**16)
+    monkeypatch.setattr(lmdb_set, "AT_ONCE", 7)
+    pictures = [bytes([i]) * 5000 for i in range(100)]
+    assert write_lmdb(tmp_path / "set", ((data, "x") for data in pictures)) == 100
+    assert [row.picture.read_bytes() for row in rows_of(tmp_path / "set")] == pictures
+
+
+def test_join_and_check(tiny_data: Path, stored: Path, tmp_path: Path, capsys):
+    joined = tmp_path / "both"
+    assert call("join", stored / "val", tiny_data / "test", "--output_dir", joined) == 0
+    assert capsys.readouterr().out.endswith(f"12 pictures: {joined}\n")
+    labels = [row.label for row in rows_of(joined)]
+    parts = (rows_of(stored / "val"), rows_of(stored / "test"))
+    assert labels == [row.label for rows in parts for row in rows]
+    assert call("check", joined, "--img_width", "16") == 0
+    told = capsys.readouterr().out
+    assert "12 pictures, 0 bad\n" in told
+    assert "label lengths 2: 12\n" in told
+    assert "sizes 80 x 32: 12\n" in told
+    assert "every label fits into 4 time steps" in told
+    assert call("join", stored / "val", stored / "val", "--output_dir", tmp_path / "twice") == 0
+    edit(tmp_path / "twice", label_000000007="77777")
+    assert call("check", tmp_path / "twice", "--img_width", "32") == 0
+    told = capsys.readouterr().out
+    assert "pictures that are there twice: 6, such as" in told
+    assert "with another label: 1\n" in told
+    assert "labels that do not fit into 8 time steps (--img_width 32): 1; --img_width 36" in told
+
+
+def test_show(stored: Path, tmp_path: Path, capsys):
+    sheet = tmp_path / "a sheet.png"
+    assert call("show", stored / "train", "--output_path", sheet) == 0
+    assert capsys.readouterr().out.endswith(f"12 of 12 pictures: {sheet}\n")
+    assert sheet.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_what_is_wrong_inside_is_named(stored: Path, tmp_path: Path, capsys):
+    folder = stored / "test"
+    edit(folder, image_000000002=None, label_000000003=None, image_000000005="no picture",
+         label_000000006=b"\xff")  # fmt: skip
+    with pytest.raises(UserError, match="label-000000003: missing, and num-samples says 6"):
+        rows_of(folder)
+    assert len(rows_of(folder, 2)) == 4
+    assert call("check", folder) == 1
+    told = capsys.readouterr().out
+    assert "has no image-000000002" in told
+    assert "image-000000005: not a picture" in told
+    assert "label-000000006: not UTF-8" in told
+    assert "2 pictures, 4 bad\n" in told
+    clean = tmp_path / "clean"
+    with pytest.raises(UserError, match="--max_bad_rows 2"):
+        call("make", folder, "--output_dir", clean)
+    assert not clean.exists()
+    assert not list(tmp_path.glob(".clean*"))
+    assert call("make", folder, "--output_dir", clean, "--max_bad_rows", "2") == 0
+    assert len(rows_of(clean)) == 2
+
+
+def test_a_bad_picture_ends_a_training_and_is_named(stored: Path, tmp_path: Path):
+    edit(stored / "train", image_000000004="no picture")
+    with pytest.raises(UserError, match=r"label-000000004: image-000000004: not a picture"):
+        run(stored, tmp_path / "run", "--num_epochs", "1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"num_samples": None}, "no num-samples; expected num-samples, image-000000001"),
+        ({"num_samples": "many"}, "num-samples b'many'; expected"),
+        ({"num_samples": "1000000"}, "num-samples says 1,000,000, and it has 12 other entries"),
+        ({"num_samples": "5"}, "num-samples says 5, but there is label-000000006 too"),
+        ({"num_samples": "7"}, "label-000000007: missing, and num-samples says 7"),
+        ({"label_000000002": ""}, "label-000000002: an empty label"),
+    ],
+)
+def test_sets_that_lie(stored: Path, changes: dict, sentence: str):
+    edit(stored / "test", **changes)
+    with pytest.raises(UserError, match=sentence):
+        rows_of(stored / "test")
+
+
+@pytest.mark.parametrize("content", [b"", b"foreign", b"\0" * 50_000])
+def test_files_that_are_no_lmdb(tmp_path: Path, content: bytes):
+    (tmp_path / "data.mdb").write_bytes(content)
+    with pytest.raises(UserError, match="not an LMDB that can be opened|num-samples"):
+        open_dataset(tmp_path, BadRows(0))
+
+
+def test_a_truncated_one(stored: Path):
+    path = stored / "train" / "data.mdb"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 3 // 4096 * 4096])
+    lmdb_set.close_all()
+    with pytest.raises(UserError, match="train: truncated, .* bytes where it needs"):
+        rows_of(stored / "train")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "no command is given; expected one of make, join, check, show"),
+        (["mak", "x"], "command mak: expected one of .*did you mean 'make'"),
+        (["make"], "no source is given"),
+        (["make", "x"], "make needs --output_dir"),
+        (["join", "x", "--output_dir", "y"], "join: one source is given"),
+        (["check", "x", "y"], "check: 2 sources are given"),
+        (["check", "none"], "none: neither an LMDB nor a folder with labels.txt"),
+        (["make", "x", "--output_dir", "."], "--output_dir .: it is there already"),
+    ],
+)
+def test_commands_that_are_refused(words: list[str], sentence: str):
+    with pytest.raises(UserError, match=sentence):
+        call(*words)
+
+
+def test_without_the_package_the_pip_line_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(__import__("sys").modules, "lmdb", None)
+    with pytest.raises(UserError, match="pip install -r requirements-lmdb.txt"):
+        call("check", "x")
+
+
+def test_a_row_of_a_file_is_its_path(tmp_path: Path):
+    assert Row(tmp_path / "a.png", "a", "here").path == tmp_path / "a.png"

@@ -1,0 +1,1 @@
+"""Data sets beyond folders of pictures."""

@@ -1,0 +1,254 @@
+"""Labelled pictures in an LMDB, in the layout that the field shares.
+
+`num-samples` holds their number n as text, `image-000000001` to n an encoded picture each, and
+`label-000000001` to n its text in UTF-8. The package lmdb is installed apart:
+requirements-lmdb.txt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from utils.dataset import LMDB_FILE, BadRows, Row
+from utils.errors import UserError
+from utils.files import whole_folder
+from utils.picture import PictureError
+
+NUM_SAMPLES = b"num-samples"
+
+FIRST_SIZE = 2**26
+"""Bytes of the map of a new one, which doubles when it is full."""
+
+AT_ONCE = 1000
+"""Pictures of one transaction."""
+
+
+def image_key(index: int) -> bytes:
+    return b"image-%09d" % index
+
+
+def label_key(index: int) -> bytes:
+    return b"label-%09d" % index
+
+
+def need_lmdb() -> Any:
+    """The package; UserError names the pip line."""
+    try:
+        import lmdb
+    except ImportError:
+        raise UserError(
+            "the package lmdb is missing; run pip install -r requirements-lmdb.txt"
+        ) from None
+    return lmdb
+
+
+_environments: dict[Path, Any] = {}
+"""Open ones of this process."""
+
+
+def close_all() -> None:
+    """What was opened before a fork must not be used after it."""
+    while _environments:
+        _environments.popitem()[1].close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=close_all)
+
+
+def environment(folder: Path) -> Any:
+    """The LMDB of a folder, open to read; UserError where it is none."""
+    key = folder.resolve()
+    if key not in _environments:
+        lmdb = need_lmdb()
+        try:
+            opened = lmdb.open(
+                str(folder), readonly=True, lock=False, readahead=False, max_spare_txns=64
+            )
+        except (lmdb.Error, OSError) as error:
+            raise UserError(
+                f"{folder}: not an LMDB that can be opened ({error}); copy or make it anew"
+            ) from None
+        # It is mapped into memory: to read past its end would end the process.
+        least = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+        size = (folder / LMDB_FILE).stat().st_size
+        if size < least:
+            opened.close()
+            raise UserError(
+                f"{folder}: truncated, {size:,} bytes where it needs {least:,}; copy it anew"
+            )
+        _environments[key] = opened
+    return _environments[key]
+
+
+def value_of(folder: Path, key: bytes) -> bytes | None:
+    """UserError where the file is damaged."""
+    lmdb = need_lmdb()
+    try:
+        with environment(folder).begin() as transaction:
+            return transaction.get(key)
+    except lmdb.Error as error:
+        raise UserError(f"{folder}: damaged at {key.decode()} ({error}); copy it anew") from None
+
+
+@dataclass(frozen=True, slots=True)
+class LmdbPicture:
+    """One picture of an LMDB; opened where and when it is read, so that it travels to workers."""
+
+    folder: Path
+    index: int
+
+    @property
+    def path(self) -> Path:
+        """What it is called: no file has that name."""
+        return self.folder / image_key(self.index).decode()
+
+    def read_bytes(self) -> bytes:
+        """PictureError where there is none."""
+        try:
+            value = value_of(self.folder, image_key(self.index))
+        except UserError as error:
+            raise PictureError(str(error)) from None
+        if value is None:
+            raise PictureError(f"{self.folder} has no {image_key(self.index).decode()}")
+        return value
+
+
+class LmdbRows(Sequence[Row]):
+    """Rows of an LMDB: labels lie side by side in one array, and a Row is made when it is asked
+    for, so that ten million of them fit into memory and travel to workers."""
+
+    def __init__(self, folder: Path, indices: np.ndarray, ends: np.ndarray, text: bytes):
+        self.folder = folder
+        self._indices, self._ends, self._text = indices, ends, text
+
+    @classmethod
+    def of(cls, folder: Path, labels: Iterator[tuple[int, str]]) -> LmdbRows:
+        """From (index, label) pairs."""
+        indices, ends, parts, end = [], [0], [], 0
+        for index, label in labels:
+            encoded = label.encode("utf-8")
+            end += len(encoded)
+            indices.append(index)
+            ends.append(end)
+            parts.append(encoded)
+        return cls(folder, np.array(indices, np.int32), np.array(ends, np.int64), b"".join(parts))
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Row]: ...
+    def __getitem__(self, place: int | slice) -> Row | list[Row]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        place %= len(self)
+        index = int(self._indices[place])
+        label = self._text[self._ends[place] : self._ends[place + 1]].decode("utf-8")
+        where = f"{self.folder}: {label_key(index).decode()}"
+        return Row(LmdbPicture(self.folder, index), label, where)
+
+    def fingerprint(self) -> list[object]:
+        """What a hash of the rows is made of."""
+        return [self._indices.tolist()[-1:], len(self), hashlib.sha256(self._text).hexdigest()]
+
+    def relabelled(self, change: Callable[[str], str]) -> LmdbRows:
+        """With other labels; rows of which nothing is left are left out."""
+        pairs = zip(self._indices.tolist(), self, strict=True)
+        changed = ((index, change(row.label)) for index, row in pairs)
+        return LmdbRows.of(self.folder, ((index, label) for index, label in changed if label))
+
+
+def read_lmdb(folder: Path, bad_rows: BadRows) -> LmdbRows:
+    """Every row that has a label; the others go to `bad_rows`. Pictures are not looked at."""
+    count = count_of(folder)
+    beyond = label_key(count + 1)
+    if value_of(folder, beyond) is not None:
+        bad_rows.add(
+            f"{folder}: num-samples says {count:,}, but there is {beyond.decode()} too; python -m "
+            "utils.lmdb join makes it anew"
+        )
+
+    def labels() -> Iterator[tuple[int, str]]:
+        with environment(folder).begin() as transaction:
+            for index in range(1, count + 1):
+                value = transaction.get(label_key(index))
+                where = f"{folder}: {label_key(index).decode()}"
+                if value is None:
+                    bad_rows.add(f"{where}: missing, and num-samples says {count:,}; make it anew")
+                    continue
+                try:
+                    label = value.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    bad_rows.add(f"{where}: not UTF-8 ({error.reason}); make it anew")
+                    continue
+                if label:
+                    yield index, label
+                else:
+                    bad_rows.add(f"{where}: an empty label; expected its text")
+
+    lmdb = need_lmdb()
+    try:
+        return LmdbRows.of(folder, labels())
+    except lmdb.Error as error:
+        raise UserError(f"{folder}: damaged ({error}); copy or make it anew") from None
+
+
+def count_of(folder: Path) -> int:
+    """What num-samples says."""
+    value = value_of(folder, NUM_SAMPLES)
+    if value is None or not value.isdigit() or int(value) > 999_999_999:
+        said = "no num-samples" if value is None else f"num-samples {value[:20]!r}"
+        raise UserError(
+            f"{folder}: {said}; expected num-samples, image-000000001, label-000000001, ..., which "
+            "python -m utils.lmdb make writes"
+        )
+    count, entries = int(value), environment(folder).stat()["entries"]
+    if count >= entries:
+        raise UserError(
+            f"{folder}: num-samples says {count:,}, and it has {entries - 1:,} other entries; "
+            "expected two for each; copy or make it anew"
+        )
+    return count
+
+
+def write_lmdb(folder: Path, rows: Iterable[tuple[bytes, str]]) -> int:
+    """Encoded pictures and their labels as an LMDB, whole or not at all; returns how many."""
+    lmdb = need_lmdb()
+    with whole_folder(folder) as temporary:
+        count, pairs = 0, iter(rows)
+        with lmdb.open(str(temporary), map_size=FIRST_SIZE) as store:
+            while some := list(islice(pairs, AT_ONCE)):
+                items = {}
+                for picture, label in some:
+                    count += 1
+                    items[image_key(count)] = picture
+                    items[label_key(count)] = label.encode("utf-8")
+                _put(store, items)
+            _put(store, {NUM_SAMPLES: str(count).encode()})
+        (temporary / "lock.mdb").unlink(missing_ok=True)
+    return count
+
+
+def _put(store: Any, items: dict[bytes, bytes]) -> None:
+    """All of them in one transaction, in a map that grows where it is full."""
+    while True:
+        try:
+            with store.begin(write=True) as transaction:
+                for key, value in items.items():
+                    transaction.put(key, value)
+            return
+        except need_lmdb().MapFullError:
+            store.set_mapsize(2 * store.info()["map_size"])
