@@ -122,7 +122,7 @@ def test_evaluate_of_what_is_not_there(model: Path, tiny_data: Path, tmp_path: P
         score(model, tmp_path / "gone")
     (tiny_data / "val").rename(tiny_data / "other")
     with pytest.raises(
-        UserError, match="no split 'val' with a labels.txt or an LMDB; it has train, test "
+        UserError, match="no split 'val' with a labels.txt or an LMDB; it has train"
     ):
         score(model, tiny_data, "--split", "val")
     (tiny_data / "test" / "labels.txt").unlink()
