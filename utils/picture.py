@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 MAX_PIXELS = 64_000_000
 """A picture with more is refused by its header, before anything is decoded."""
@@ -76,22 +76,43 @@ def open_picture(source: Source, channels: int) -> Image.Image:
         raise PictureError(f"damaged or unreadable ({type(error).__name__}: {error})") from None
 
 
+def picture_size(source: Source) -> tuple[int, int]:
+    """Width and height as `open_picture` gives them, from the header where that is enough.
+
+    Raises PictureError for what has none.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = _opened(source)
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return image.size[::-1] if turned else image.size
+    except Exception:
+        return open_picture(source, 1).size
+
+
 def _decode(source: Source) -> Image.Image:
-    if isinstance(source, np.ndarray):
-        source = Image.fromarray(source)
-    elif not isinstance(source, Image.Image):
-        place = Path(source) if isinstance(source, str) else source
-        data = place if isinstance(place, bytes) else place.read_bytes()
-        if not data:
-            raise PictureError("the file is empty (0 bytes)")
-        source = Image.open(io.BytesIO(data))
-    width, height = source.size
+    image = _opened(source)
+    width, height = image.size
     if width * height == 0:
         raise PictureError(f"{width} x {height}: it has no pixels")
     if width * height > MAX_PIXELS:
         raise PictureError(f"{width} x {height} pixels are more than {MAX_PIXELS:,}; scale it down")
-    source.load()
-    return source
+    image.load()
+    return image
+
+
+def _opened(source: Source) -> Image.Image:
+    """The header is read, and no pixel yet."""
+    if isinstance(source, np.ndarray):
+        return Image.fromarray(source)
+    if isinstance(source, Image.Image):
+        return source
+    place = Path(source) if isinstance(source, str) else source
+    data = place if isinstance(place, bytes) else place.read_bytes()
+    if not data:
+        raise PictureError("the file is empty (0 bytes)")
+    return Image.open(io.BytesIO(data))
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:
@@ -112,9 +133,12 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
 
 def prepared_width(width: int, height: int, spec: ImageSpec) -> int:
     """The width that a (turned) picture of this size is scaled to."""
-    if not spec.keep_ratio:
-        return spec.width
-    return min(max(round(width * spec.height / height), ImageSpec.MIN_WIDTH), spec.width)
+    return min(width_at_ratio(width, height, spec), spec.width) if spec.keep_ratio else spec.width
+
+
+def width_at_ratio(width: int, height: int, spec: ImageSpec) -> int:
+    """The width that a (turned) picture of this size has at the spec's height."""
+    return max(round(width * spec.height / height), ImageSpec.MIN_WIDTH)
 
 
 def prepare(source: Source, spec: ImageSpec) -> np.ndarray:

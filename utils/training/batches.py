@@ -19,14 +19,18 @@ from torch.utils.data import DataLoader
 from utils.errors import UserError
 from utils.training.pictures import Batch, Block, TrainingPictures, as_input
 
+WINDOW = 32
+"""Batches that are made up together, of like widths: more make them more alike, and less mixed."""
+
 
 @dataclass(frozen=True)
 class EpochBatches:
     """Blocks of `steps_at_once` steps, epoch after epoch without a pause, from any position on.
 
-    The order of an epoch is a permutation drawn from (seed, epoch). One pass through this runs to
-    the end of the last epoch, so that workers draw ahead while the model is being validated. Where
-    `first_step` is inside a block, that block comes whole.
+    The order of an epoch is a permutation drawn from (seed, epoch); with `widths`, those of the
+    pictures, each WINDOW batches of it are made up anew, of like widths, and shuffled. One pass
+    through this runs to the end of the last epoch, so that workers draw ahead while the model is
+    being validated. Where `first_step` is inside a block, that block comes whole.
     """
 
     num_pictures: int
@@ -36,6 +40,7 @@ class EpochBatches:
     first_epoch: int = 0
     first_step: int = 0
     steps_at_once: int = 1
+    widths: np.ndarray | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -45,11 +50,23 @@ class EpochBatches:
         size = self.batch_size * self.steps_at_once
         first = self.first_step - self.first_step % self.steps_at_once
         for epoch in range(self.first_epoch, self.num_epochs):
-            order = np.random.default_rng([self.seed, epoch]).permutation(self.num_pictures)
+            order = self._order(np.random.default_rng([self.seed, epoch]))
             for index in range(first, self.steps_per_epoch, self.steps_at_once):
                 start = index * self.batch_size
                 yield Block(epoch, index, order[start : start + size].tolist())
             first = 0
+
+    def _order(self, rng: np.random.Generator) -> np.ndarray:
+        order = rng.permutation(self.num_pictures)
+        if self.widths is None:
+            return order
+        whole = self.num_pictures - self.num_pictures % self.batch_size  # the last batch is smaller
+        for start in range(0, whole, WINDOW * self.batch_size):
+            window = order[start : min(start + WINDOW * self.batch_size, whole)]
+            window = window[self.widths[window].argsort(kind="stable")]
+            batches = window.reshape(-1, self.batch_size)
+            order[start : start + len(window)] = rng.permutation(batches).reshape(-1)
+        return order
 
 
 def start_worker(worker: int) -> None:

@@ -47,6 +47,12 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
     print(
         f"charset {run.charset.name}, {len(run.charset)} characters; {device}, {precision}{threads}"
     )
+    if run.widths is not None:
+        wide = int((run.widths > run.spec.width).sum())
+        print(
+            f"pictures keep their ratio: {run.widths.min()} to {run.widths.max()} wide at height "
+            f"{run.spec.height}; {wide:,} are squeezed into --img_width {run.spec.width}"
+        )
     if run.data.dropped:
         shown = ", ".join(f"{ch!r} x {n:,}" for ch, n in list(run.data.dropped.items())[:20])
         print(f"dropped from the labels: {shown}{', ...' if len(run.data.dropped) > 20 else ''}")

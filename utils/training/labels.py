@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from utils.dataset import Row
 from utils.errors import UserError
+from utils.picture import ImageSpec
 from utils.synth.captcha import CaptchaRecipe
 from utils.text.charset import Charset, charset_of_texts, preset_charset, read_charset_file
 
@@ -50,19 +51,26 @@ def steps_needed(label: str) -> int:
     return len(label) + sum(a == b for a, b in zip(label, label[1:], strict=False))
 
 
-def check_fits(labels: Iterable[tuple[str, str]], width: int, out_width) -> None:
-    """UserError for (where, label) pairs too long for pictures of that width.
+def check_fits(
+    labels: Iterable[tuple[str, str]], widths: Iterable[int], spec: ImageSpec, out_width
+) -> None:
+    """UserError for (where, label) pairs too long for their pictures, scaled to these widths.
 
-    `out_width` gives the time steps of a width; the sentence names the width that would do.
+    `out_width` gives the time steps of a width; the sentence says what would do.
     """
-    steps = out_width(width)
-    too_long = [pair for pair in labels if steps_needed(pair[1]) > steps]
+    too_long = [
+        (steps_needed(label), where, label, width)
+        for (where, label), width in zip(labels, widths, strict=False)
+        if steps_needed(label) > out_width(width)
+    ]
     if not too_long:
         return
-    where, longest = max(too_long, key=lambda pair: steps_needed(pair[1]))
-    needed = steps_needed(longest)
+    needed, where, label, width = max(too_long)
     enough = next(w for w in range(width, 1 << 20) if out_width(w) >= needed)
+    fix = f"use --img_width {enough} or more"
+    if width < spec.width:  # its own ratio makes it so narrow
+        fix = f"use --img_height {-(-spec.height * enough // width)} or more, or --no-keep_ratio"
     raise UserError(
-        f"{where}: label {longest!r} needs {needed} time steps and a width of {width} gives "
-        f"{steps} ({len(too_long)} labels do not fit); use --img_width {enough} or more"
+        f"{where}: label {label!r} needs {needed} time steps and a width of {width} gives "
+        f"{out_width(width)} ({len(too_long)} labels do not fit); {fix}"
     )

@@ -41,6 +41,11 @@ class TrainOptions:
     img_width: int = option(
         None, f"width that pictures are scaled to (default: 160; {SCENE_TEXT}: 100)", least=16
     )
+    keep_ratio: bool | None = option(
+        None,
+        "pictures keep their ratio, up to --img_width, in batches of like widths (default: off, or "
+        "as --init_from has it)",
+    )
     img_channels: int = option(None, "1 grey, 3 RGB (default: 1; networks of torchvision: 3)")
     charset: str | None = option(
         None, "preset charset (default: the data set's own, or what occurs)", tuple(PRESETS)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,7 +21,7 @@ from utils.device import half_precision, pick_device, share_cores
 from utils.errors import UserError
 from utils.files import check_output_file, remove_leftovers
 from utils.options import Parsed
-from utils.picture import ImageSpec
+from utils.picture import ImageSpec, prepared_width
 from utils.text.charset import Charset
 from utils.training.curves import need_tensorboard
 from utils.training.data import Data, check_same_data, choose_charset, read_data
@@ -33,6 +35,7 @@ from utils.training.state import (
     seed_everything,
 )
 from utils.training.weights import RANDOM_WEIGHTS, initial_model
+from utils.training.widths import widths_at_ratio
 
 if TYPE_CHECKING:
     from utils.training.options import TrainOptions
@@ -43,6 +46,7 @@ COMMON_DEFAULTS: dict[str, Any] = {
     "img_height": 60,
     "img_width": 160,
     "img_channels": 1,
+    "keep_ratio": False,
     "lr": 1e-3,
     "batch_size": 32,
     "optimizer": "adamw",
@@ -82,6 +86,8 @@ def resolve_options(
         values = {name: config[name] for name in FROM_CHECKPOINT if name not in given}
         if "img_width" not in given:
             values["img_width"] = init_from.header.image.width
+        if "keep_ratio" not in given:
+            values["keep_ratio"] = init_from.header.image.keep_ratio
     options = dataclasses.replace(options, **values)
     defaults = {**COMMON_DEFAULTS, **backbone_entry(options.backbone).defaults}
     unset = {name: value for name, value in defaults.items() if getattr(options, name) is None}
@@ -123,22 +129,23 @@ def image_spec(options: TrainOptions, start: Checkpoint | None) -> ImageSpec:
     """The checkpoint's own spec, in the size that is asked for; else the backbone's."""
     height, width, channels = options.img_height, options.img_width, options.img_channels
     if start is not None and start.header.image.channels == channels:
-        return dataclasses.replace(start.header.image, height=height, width=width)
-    if backbone_entry(options.backbone).imagenet_weights and channels == 3:
-        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what ImageNet weights expect
-        return ImageSpec(height, width, channels, mean, std)
-    # Near white, so that the zeros of padding look like the paper beside a text.
-    return ImageSpec(height, width, channels, mean=(0.9,) * channels, std=(0.2,) * channels)
+        mean, std = start.header.image.mean, start.header.image.std
+        direction = start.header.image.direction
+    else:
+        # Near white, so that the zeros of padding look like the paper beside a text.
+        mean, std, direction = (0.9,) * channels, (0.2,) * channels, "horizontal"
+        if backbone_entry(options.backbone).imagenet_weights and channels == 3:
+            mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what ImageNet weights expect
+    return ImageSpec(height, width, channels, mean, std, bool(options.keep_ratio), direction)
 
 
 def make_model(
     options: TrainOptions,
     charset: Charset,
-    data: Data,
     init_from: Checkpoint | None,
     resumed: Checkpoint | None,
 ) -> tuple[CRNN, str]:
-    """The model to train, and where its weights come from; every label fits its time steps."""
+    """The model to train, and where its weights come from."""
     config = ModelConfig(
         options.backbone,
         charset.num_classes,
@@ -161,12 +168,20 @@ def make_model(
             "--init_from, --pretrained_path or --pretrained"
         )
     freeze(model, options.freeze_backbone)
+    return model, origin
+
+
+def check_labels_fit(
+    options: TrainOptions, data: Data, spec: ImageSpec, widths: np.ndarray | None, model: CRNN
+) -> None:
+    """UserError where a label has no room in its picture, or may have none in one to be drawn."""
+    scaled = repeat(spec.width) if widths is None else np.minimum(widths, spec.width).tolist()
     labels = ((row.where, row.label) for row in data.rows)
-    check_fits(labels, options.img_width, model.backbone.out_width)
+    check_fits(labels, scaled, spec, model.backbone.out_width)
     if options.fresh > 0 and data.recipe is not None:
         worst = [("dataset.json", "0" * data.recipe.max_length)]
-        check_fits(worst, options.img_width, model.backbone.out_width)
-    return model, origin
+        width = prepared_width(data.recipe.width, data.recipe.height, spec)
+        check_fits(worst, [width], spec, model.backbone.out_width)
 
 
 @dataclass(frozen=True)
@@ -191,6 +206,16 @@ class Run:
     """Of the data: a resume is refused where it has changed."""
     resumed: dict[str, Any] | None
     """The training state to go on from."""
+    widths: np.ndarray | None
+    """Of the rows of both splits at their own ratio, which may be more than the spec's; None where
+    all pictures are scaled to one width."""
+
+    @property
+    def train_widths(self) -> np.ndarray | None:
+        """By which batches are made up; None where nothing is read from disk."""
+        if self.widths is None or self.options.fresh == 1:
+            return None
+        return np.minimum(self.widths[: len(self.data.train)], self.spec.width)
 
 
 def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
@@ -213,7 +238,12 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     else:
         charset = choose_charset(options, data, init_from)
     fingerprint, data = data.fingerprint(), data.folded(charset)
-    model, origin = make_model(options, charset, data, init_from, resumed)
+    model, origin = make_model(options, charset, init_from, resumed)
+    spec = image_spec(options, resumed or init_from)
+    widths = None
+    if spec.keep_ratio:
+        widths = np.concatenate([widths_at_ratio(rows, spec) for rows in (data.train, data.val)])
+    check_labels_fit(options, data, spec, widths, model)
     save_dir = Path(options.save_dir)
     for name in RUN_FILES:
         check_output_file(save_dir / name)
@@ -229,7 +259,7 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     return Run(
         options,
         data,
-        image_spec(options, resumed or init_from),
+        spec,
         charset,
         model,
         nn.Linear(model.backbone.out_channels, charset.num_classes),
@@ -241,4 +271,5 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         device if on_gpu else torch.device("cpu"),
         fingerprint,
         resumed.training if resumed else None,
+        widths,
     )
