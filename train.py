@@ -69,7 +69,7 @@ def train(run: Run) -> int:
     progress = Progress(**run.resumed["progress"]) if run.resumed else Progress()
     pictures = TrainingPictures(
         run.data.train, spec, charset, options.seed, run.data.fresh_recipe, options.fresh,
-        options.renderer, options.color_jitter, run.drawing_device,
+        options.renderer, options.color_jitter, run.drawing_device, options.augment,
     )  # fmt: skip
     order = EpochBatches(
         run.data.epoch_size, options.batch_size, options.num_epochs, options.seed,

@@ -73,6 +73,7 @@ def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
         "backbone_lr_ratio": run.origin == RANDOM_WEIGHTS and "no weights were loaded",
         "label_drop": not run.data.dropped and "the charset has every character of the labels",
         "charset_change": not options.init_from and "it goes with --init_from",
+        "augment": options.fresh == 1 and "--fresh 1 reads no training picture from disk",
         "color_jitter": options.fresh == 1 and "--fresh 1 reads no training picture from disk",
         "renderer": options.fresh == 0 and "nothing is drawn anew without --fresh",
         "hard_characters": options.fresh == 0 and "nothing is drawn anew without --fresh",

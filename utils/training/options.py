@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.registry import BACKBONES, NECKS, backbone_entry
+from utils.augment import LEVELS
 from utils.device import DEVICES
 from utils.errors import UserError
 from utils.options import option
@@ -111,6 +112,12 @@ class TrainOptions:
         "brightness, contrast and colour of pictures from disk vary by this much",
         least=0,
         most=1,
+    )
+    augment: str = option(
+        "none",
+        "pictures from disk are turned, slanted, bent, blurred and so on: python -m utils.augment "
+        "shows it",
+        tuple(LEVELS),
     )
     monitor: str = option(
         "sequence_accuracy", "by which best.*, --early_stop and plateau choose", MONITORS

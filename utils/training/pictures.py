@@ -13,13 +13,26 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 from torch.nn import functional as F
 
+from utils.augment import LEVELS, augmented, beside
 from utils.dataset import Row
 from utils.errors import UserError
-from utils.picture import ImageSpec, PictureError, open_picture, prepare, prepared_width, stack
+from utils.picture import (
+    ImageSpec,
+    PictureError,
+    open_picture,
+    prepare,
+    prepared_width,
+    stack,
+    width_at_ratio,
+)
 from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
 from utils.synth.dice import seeded_generator
 from utils.synth.fast import FastRenderer
 from utils.text.charset import Charset
+from utils.training.labels import steps_needed
+
+WIDTH_STRIDE = 4
+"""Pixels of a time step, for every backbone."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +119,9 @@ class TrainingPictures:
         renderer: str = "package",
         color_jitter: float = 0.0,
         device: torch.device | str = "cpu",
+        augment: str = "none",
     ):
+        self.augment = augment
         self.rows, self.spec, self.charset, self.seed = rows, spec, charset, seed
         self.recipe, self.fresh, self.color_jitter = recipe, fresh, color_jitter
         self.renderer, self.device = renderer, torch.device(device)
@@ -144,13 +159,31 @@ class TrainingPictures:
         return join(collate(items, self.charset), fresh).each(lambda value: value[back])
 
     def _read(self, row: Row, rng: random.Random) -> tuple[np.ndarray, str]:
-        try:
-            picture = open_picture(row.picture, self.spec.channels)
-        except PictureError as error:
-            raise UserError(f"{row.where}: {row.path.name}: {error}") from None
+        picture, label = self._opened(row), row.label
+        level = LEVELS[self.augment]
+        if level is not None and rng.random() < level.joined:
+            picture, label = self._joined(picture, label, self.rows[rng.randrange(len(self.rows))])
+        picture = augmented(picture, self.augment, rng)
         if self.color_jitter:
             picture = jitter(picture, self.color_jitter, rng)
-        return prepare(picture, self.spec), row.label
+        return prepare(picture, self.spec), label
+
+    def _opened(self, row: Row) -> Image.Image:
+        try:
+            return open_picture(row.picture, self.spec.channels)
+        except PictureError as error:
+            raise UserError(f"{row.where}: {row.path.name}: {error}") from None
+
+    def _joined(self, picture: Image.Image, label: str, other: Row) -> tuple[Image.Image, str]:
+        """With another picture and its label behind, where there is room: pictures keep their
+        ratio, and both together fit into the width."""
+        if not self.spec.keep_ratio or self.spec.direction == "vertical":
+            return picture, label
+        both, text = beside(picture, self._opened(other)), label + other.label
+        width = width_at_ratio(*both.size, self.spec)
+        if width > self.spec.width or steps_needed(text) > width // WIDTH_STRIDE:
+            return picture, label
+        return both, text
 
     def _draw(self, recipe: CaptchaRecipe, epoch: int, index: int) -> tuple[np.ndarray, str]:
         if self._package is None:
