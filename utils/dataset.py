@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import os
 from codecs import BOM_UTF8
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from utils.errors import UserError
 from utils.picture import PictureError, open_picture
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from utils.data.lmdb_set import LmdbPicture
 
 SPLITS = ("train", "val", "test")
+ALSO_CALLED = {"train": "training", "val": "validation", "test": "evaluation"}
+"""As in data_lmdb_release."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,52 @@ class Row:
     def path(self) -> Path:
         """Its file, or what it is called in an LMDB."""
         return self.picture if isinstance(self.picture, Path) else self.picture.path
+
+
+class LazyRows(Sequence[Row]):
+    """Rows that are made when they are asked for: sets too large for a list."""
+
+    def row(self, place: int) -> Row:
+        """Of a place from 0 on."""
+        raise NotImplementedError
+
+    def relabelled(self, change: Callable[[str], str]) -> LazyRows:
+        """With other labels; rows of which nothing is left are left out."""
+        raise NotImplementedError
+
+    def checked(self, bad_rows: BadRows) -> LazyRows:
+        """The rows whose pictures can be decoded, as far as they are looked at."""
+        return self
+
+    def fingerprint(self, root: Path) -> list[object]:
+        """What a hash of the rows is made of."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Row]: ...
+    def __getitem__(self, place: int | slice) -> Row | list[Row]:
+        if isinstance(place, slice):
+            return [self.row(i) for i in range(*place.indices(len(self)))]
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        return self.row(place % len(self))
+
+
+def relabelled(rows: Sequence[Row], change: Callable[[str], str]) -> Sequence[Row]:
+    """Rows with other labels, without those of which nothing is left."""
+    if isinstance(rows, LazyRows):
+        return rows.relabelled(change)
+    changed = (replace(row, label=change(row.label)) for row in rows)
+    return [row for row in changed if row.label]
+
+
+def facts(rows: Sequence[Row], root: Path) -> list[object]:
+    """What a hash of the rows is made of."""
+    if isinstance(rows, LazyRows):
+        return rows.fingerprint(root)
+    return [[row.path.relative_to(root).as_posix(), row.label] for row in rows]
 
 
 @dataclass
@@ -93,7 +141,10 @@ class DataSet:
     def split(self, name: str) -> Sequence[Row]:
         """The rows of a split; UserError where there is none of that name, or it is empty."""
         if name not in self.splits:
-            there = [other for other in SPLITS if (self.root / other).is_dir()]
+            there = [
+                called for other in SPLITS for called in (other, ALSO_CALLED[other])
+                if (self.root / called).is_dir()
+            ]  # fmt: skip
             raise UserError(
                 f"{self.root}: no split {name!r} with a labels.txt or an LMDB; it has "
                 f"{', '.join(there)} (generate_data.py makes train, val and test)"
@@ -117,7 +168,12 @@ def open_dataset(path: str | Path, bad_rows: BadRows, only: Sequence[str] = SPLI
     if is_split(root):
         rows = read_split(root, bad_rows)
         return DataSet(root, dict.fromkeys(only, rows), read_recipe(root.parent), True)
-    folders = {name: root / name for name in SPLITS if (root / name).is_dir()}
+    folders = {
+        name: root / called
+        for name in SPLITS
+        for called in (ALSO_CALLED[name], name)
+        if (root / called).is_dir()
+    }
     if not folders:
         raise UserError(
             f"data root {root}: no labels.txt, no LMDB and no folder train, val or test is in it; "
@@ -126,7 +182,7 @@ def open_dataset(path: str | Path, bad_rows: BadRows, only: Sequence[str] = SPLI
     splits = {}
     for name, folder in folders.items():
         if name in only:
-            splits[name] = read_split(folder, bad_rows)
+            splits[name] = read_sets(folder, bad_rows)
     return DataSet(root, splits, read_recipe(root))
 
 
@@ -135,6 +191,18 @@ LMDB_FILE = "data.mdb"
 
 def is_split(folder: Path) -> bool:
     return (folder / "labels.txt").is_file() or (folder / LMDB_FILE).is_file()
+
+
+def read_sets(folder: Path, bad_rows: BadRows) -> Sequence[Row]:
+    """The rows of a split, or of all that lie below a folder, joined."""
+    below = sorted(path for path in folder.rglob("*") if path.is_dir() and is_split(path))
+    if is_split(folder) or not below:
+        return read_split(folder, bad_rows)
+    from utils.data.joined import JoinedRows
+
+    return JoinedRows(
+        {path.relative_to(folder).as_posix(): read_split(path, bad_rows) for path in below}
+    )
 
 
 def read_split(folder: Path, bad_rows: BadRows) -> Sequence[Row]:
@@ -193,8 +261,8 @@ def check_pictures(rows: Sequence[Row], bad_rows: BadRows) -> Sequence[Row]:
 
     Those of an LMDB are not looked at: python -m utils.lmdb does, when it makes or checks one.
     """
-    if not isinstance(rows, list):
-        return rows
+    if isinstance(rows, LazyRows):
+        return rows.checked(bad_rows)
 
     def problem(row: Row) -> str | None:
         try:

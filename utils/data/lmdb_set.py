@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
-from utils.dataset import LMDB_FILE, BadRows, Row
+from utils.dataset import LMDB_FILE, BadRows, LazyRows, Row
 from utils.errors import UserError
 from utils.files import whole_folder
 from utils.picture import PictureError
@@ -122,7 +122,7 @@ class LmdbPicture:
         return value
 
 
-class LmdbRows(Sequence[Row]):
+class LmdbRows(LazyRows):
     """Rows of an LMDB: labels lie side by side in one array, and a Row is made when it is asked
     for, so that ten million of them fit into memory and travel to workers."""
 
@@ -145,27 +145,16 @@ class LmdbRows(Sequence[Row]):
     def __len__(self) -> int:
         return len(self._indices)
 
-    @overload
-    def __getitem__(self, place: int) -> Row: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Row]: ...
-    def __getitem__(self, place: int | slice) -> Row | list[Row]:
-        if isinstance(place, slice):
-            return [self[i] for i in range(*place.indices(len(self)))]
-        if not -len(self) <= place < len(self):
-            raise IndexError(place)
-        place %= len(self)
+    def row(self, place: int) -> Row:
         index = int(self._indices[place])
         label = self._text[self._ends[place] : self._ends[place + 1]].decode("utf-8")
         where = f"{self.folder}: {label_key(index).decode()}"
         return Row(LmdbPicture(self.folder, index), label, where)
 
-    def fingerprint(self) -> list[object]:
-        """What a hash of the rows is made of."""
+    def fingerprint(self, root: Path) -> list[object]:
         return [self._indices.tolist()[-1:], len(self), hashlib.sha256(self._text).hexdigest()]
 
     def relabelled(self, change: Callable[[str], str]) -> LmdbRows:
-        """With other labels; rows of which nothing is left are left out."""
         pairs = zip(self._indices.tolist(), self, strict=True)
         changed = ((index, change(row.label)) for index, row in pairs)
         return LmdbRows.of(self.folder, ((index, label) for index, label in changed if label))

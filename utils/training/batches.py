@@ -6,7 +6,7 @@ import os
 import re
 import signal
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +31,9 @@ class EpochBatches:
     pictures, each WINDOW batches of it are made up anew, of like widths, and shuffled. One pass
     through this runs to the end of the last epoch, so that workers draw ahead while the model is
     being validated. Where `first_step` is inside a block, that block comes whole.
+
+    With `shares`, (places, share) pairs, that share of every batch comes from these places, which
+    are gone through again and again, each time in an order of (seed, group, time).
     """
 
     num_pictures: int
@@ -41,6 +44,7 @@ class EpochBatches:
     first_step: int = 0
     steps_at_once: int = 1
     widths: np.ndarray | None = None
+    shares: Sequence[tuple[np.ndarray, float]] = ()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -50,7 +54,10 @@ class EpochBatches:
         size = self.batch_size * self.steps_at_once
         first = self.first_step - self.first_step % self.steps_at_once
         for epoch in range(self.first_epoch, self.num_epochs):
-            order = self._order(np.random.default_rng([self.seed, epoch]))
+            if self.shares:
+                order = self._shared_order(epoch)
+            else:
+                order = self._order(np.random.default_rng([self.seed, epoch]))
             for index in range(first, self.steps_per_epoch, self.steps_at_once):
                 start = index * self.batch_size
                 yield Block(epoch, index, order[start : start + size].tolist())
@@ -67,6 +74,27 @@ class EpochBatches:
             batches = window.reshape(-1, self.batch_size)
             order[start : start + len(window)] = rng.permutation(batches).reshape(-1)
         return order
+
+    def _shared_order(self, epoch: int) -> np.ndarray:
+        """The groups side by side in every batch, then cut to the epoch."""
+        batches = []
+        for group, ((places, _), count) in enumerate(zip(self.shares, self._counts(), strict=True)):
+            first, wanted = epoch * self.steps_per_epoch * count, self.steps_per_epoch * count
+            passes = range(first // len(places), (first + wanted - 1) // len(places) + 1)
+            taken = np.concatenate([
+                places[np.random.default_rng([self.seed, group, time]).permutation(len(places))]
+                for time in passes
+            ])  # fmt: skip
+            start = first - passes[0] * len(places)
+            batches.append(taken[start : start + wanted].reshape(-1, count))
+        return np.concatenate(batches, axis=1).reshape(-1)[: self.num_pictures]
+
+    def _counts(self) -> list[int]:
+        """Pictures of each group in a batch, at least one, and together a batch."""
+        ends = np.cumsum([share for _, share in self.shares]) * self.batch_size
+        counts = np.diff(np.round(ends), prepend=0).astype(int).clip(min=1).tolist()
+        counts[counts.index(max(counts))] -= sum(counts) - self.batch_size
+        return counts
 
 
 def start_worker(worker: int) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from utils.checkpoint import Checkpoint
-from utils.data.lmdb_set import LmdbRows
-from utils.dataset import BadRows, Row, check_pictures, open_dataset
+from utils.data.joined import JoinedRows, parse_shares, selected
+from utils.dataset import BadRows, Row, check_pictures, facts, open_dataset, relabelled
 from utils.errors import UserError
 from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
 from utils.text.alike import Alike
@@ -47,6 +49,8 @@ class Data:
     """Characters that the labels lost because the charset drops them, with counts."""
     empty: tuple[str, ...] = ()
     """Where the labels stand of which nothing was left."""
+    groups: tuple[tuple[list[str], float], ...] = ()
+    """Of --select: the parts of each name, and the share of a batch that comes from them."""
 
     def folded(self, charset: Charset) -> Data:
         """With the labels as a reader of that charset writes them; those of which nothing is left
@@ -68,20 +72,26 @@ class Data:
         )
 
     @property
+    def shares(self) -> list[tuple[np.ndarray, float]]:
+        """Places of the training rows that each group has, and its share of every batch; none where
+        batches are drawn from all alike."""
+        if not isinstance(self.train, JoinedRows):
+            return []
+        return [
+            (np.concatenate([np.arange(*ends) for ends in self.train.bounds(names)]), share)
+            for names, share in self.groups
+        ]
+
+    @property
     def rows(self) -> Iterator[Row]:
         """All of them, those to train on first."""
         return chain(self.train, self.val)
 
     def fingerprint(self) -> str:
         """SHA-256 of all file names and labels in order, and of the recipe."""
-        rows = self._facts(self.train) + self._facts(self.val)
-        facts = [len(self.train), rows, self.recipe and self.recipe.to_json()]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-    def _facts(self, rows: Sequence[Row]) -> list[object]:
-        if isinstance(rows, LmdbRows):
-            return rows.fingerprint()
-        return [[row.path.relative_to(self.root).as_posix(), row.label] for row in rows]
+        rows = facts(self.train, self.root) + facts(self.val, self.root)
+        known = [len(self.train), rows, self.recipe and self.recipe.to_json()]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
 def read_data(options: TrainOptions) -> Data:
@@ -94,8 +104,12 @@ def read_data(options: TrainOptions) -> Data:
             "val/, so that no picture is both learned and scored"
         )
     train, val = data.splits.get("train", []), data.split("val")
+    groups: list[list[str]] = []
+    if options.select:
+        shares = parse_shares(options.select, options.batch_ratio)
+        train, groups = selected(data.split("train"), list(shares), data.root)
     if options.fresh < 1:
-        train = check_pictures(data.split("train"), bad_rows)
+        train = check_pictures(train or data.split("train"), bad_rows)
     val = check_pictures(val, bad_rows)
     bad_rows.settle()
     if not val or not (train or options.fresh == 1):
@@ -114,15 +128,10 @@ def read_data(options: TrainOptions) -> Data:
     fresh_recipe = data.recipe
     if options.fresh > 0 and options.hard_characters and data.recipe is not None:
         fresh_recipe = more_often(data.recipe, options.hard_characters, options.hard_weight)
-    return Data(data.root, train, val, data.recipe, epoch_size, fresh_recipe)
-
-
-def relabelled(rows: Sequence[Row], change: Callable[[str], str]) -> Sequence[Row]:
-    """Rows with other labels, without those of which nothing is left."""
-    if isinstance(rows, LmdbRows):
-        return rows.relabelled(change)
-    changed = (replace(row, label=change(row.label)) for row in rows)
-    return [row for row in changed if row.label]
+    found = Data(data.root, train, val, data.recipe, epoch_size, fresh_recipe)
+    if not groups:
+        return found
+    return replace(found, groups=tuple(zip(groups, shares.values(), strict=True)))
 
 
 def more_often(recipe: CaptchaRecipe, characters: str, weight: int) -> CaptchaRecipe:

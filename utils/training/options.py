@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from models.registry import BACKBONES, NECKS, backbone_entry
 from utils.augment import LEVELS
+from utils.data.joined import parse_shares
 from utils.device import DEVICES
 from utils.errors import UserError
 from utils.options import option
@@ -25,6 +26,12 @@ class TrainOptions:
         None, "TOML recipe that presets flags, such as recipes/classic.toml"
     )
     data_root: str = option("./data", "data set with train/ and val/, each with labels.txt")
+    select: str | None = option(
+        None, "train on the sets in these folders below train/ only, such as MJ-ST"
+    )
+    batch_ratio: str | None = option(
+        None, "how much of each batch comes from each of --select, such as 0.5-0.5 (default: equal)"
+    )
     save_dir: str = option("./checkpoints", "where checkpoints, history and pictures go")
     save_format: str = option(
         "pth", "format of best.*; last is always .pth", ("pth", "safetensors")
@@ -101,7 +108,9 @@ class TrainOptions:
         RENDERERS,
     )  # fmt: skip
     epoch_size: int = option(
-        None, "pictures of an epoch of --fresh 1 (default: as many as the train split has)", above=0
+        None,
+        "pictures of an epoch of --fresh 1 or --select (default: as many as there are to train on)",
+        above=0,
     )
     hard_characters: str | None = option(
         None, "characters that fresh pictures hold more often, such as vV0O"
@@ -154,10 +163,10 @@ class TrainOptions:
             for one, other in fights
             if getattr(self, one) is not None and getattr(self, other) is not None
         ]
-        if self.epoch_size and self.fresh < 1:
+        if self.epoch_size and self.fresh < 1 and self.select is None:
             found.append(
                 f"--epoch_size {self.epoch_size}: an epoch is the train split unless all of it is "
-                "drawn anew; add --fresh 1 or leave it out"
+                "drawn anew, or --select joins sets; add one of these or leave it out"
             )
         if self.img_channels not in (None, 1, 3):
             found.append(f"--img_channels {self.img_channels}: expected 1 (grey) or 3 (RGB)")
@@ -166,6 +175,13 @@ class TrainOptions:
                 Alike.of(self.alike)
         except UserError as error:
             found.append(f"--alike {error}")
+        try:
+            if self.select is not None:
+                parse_shares(self.select, self.batch_ratio)
+            elif self.batch_ratio is not None:
+                found.append(f"--batch_ratio {self.batch_ratio}: it goes with --select")
+        except UserError as error:
+            found.append(str(error))
         return found + self.freeze_problems()
 
     def freeze_problems(self) -> list[str]:

@@ -1,0 +1,88 @@
+"""Several sets as one, and how much of each batch comes from which."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+
+from utils.dataset import BadRows, LazyRows, Row, check_pictures, facts, relabelled
+from utils.errors import UserError
+
+
+class JoinedRows(LazyRows):
+    """The rows of named parts, one after the other."""
+
+    def __init__(self, parts: Mapping[str, Sequence[Row]]):
+        self.parts = dict(parts)
+        self._ends = list(accumulate(map(len, self.parts.values())))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def row(self, place: int) -> Row:
+        part = bisect_right(self._ends, place)
+        rows = list(self.parts.values())[part]
+        return rows[place - (self._ends[part - 1] if part else 0)]
+
+    def relabelled(self, change: Callable[[str], str]) -> JoinedRows:
+        return JoinedRows({name: relabelled(rows, change) for name, rows in self.parts.items()})
+
+    def checked(self, bad_rows: BadRows) -> JoinedRows:
+        return JoinedRows(
+            {name: check_pictures(rows, bad_rows) for name, rows in self.parts.items()}
+        )
+
+    def fingerprint(self, root: Path) -> list[object]:
+        return [[name, *facts(rows, root)] for name, rows in self.parts.items()]
+
+    def bounds(self, names: Sequence[str]) -> list[tuple[int, int]]:
+        """Where the rows of these parts start and stop."""
+        starts = [0, *self._ends]
+        places = {name: i for i, name in enumerate(self.parts)}
+        return [(starts[places[name]], starts[places[name] + 1]) for name in names]
+
+
+def parse_shares(select: str, batch_ratio: str | None) -> dict[str, float]:
+    """`MJ-ST` and `0.5-0.5` -> each name's share of a batch; equal ones without a ratio."""
+    names = select.split("-")
+    if "" in names or len(set(names)) < len(names):
+        raise UserError(
+            f"--select {select}: expected names of folders with - between, such as MJ-ST"
+        )
+    if batch_ratio is None:
+        return dict.fromkeys(names, 1 / len(names))
+    try:
+        shares = [float(word) for word in batch_ratio.split("-")]
+    except ValueError:
+        shares = []
+    if len(shares) != len(names) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+        raise UserError(
+            f"--batch_ratio {batch_ratio}: expected {len(names)} shares above 0 that add up to 1, "
+            "one for each name of --select, such as 0.5-0.5"
+        )
+    return dict(zip(names, shares, strict=True))
+
+
+def selected(
+    rows: Sequence[Row], names: Sequence[str], root: Path
+) -> tuple[JoinedRows, list[list[str]]]:
+    """The parts that have one of these folders in their path, and the parts of each name."""
+    if not isinstance(rows, JoinedRows):
+        raise UserError(
+            f"--select {'-'.join(names)}: the training split of {root} is one set, not a folder of "
+            "sets; leave it out"
+        )
+    chosen: dict[str, Sequence[Row]] = {}
+    groups = []
+    for name in names:
+        found = [part for part in rows.parts if name in part.split("/")]
+        if not found:
+            raise UserError(
+                f"--select {name}: no set of that name is below {root}; there are "
+                f"{', '.join(rows.parts)}"
+            )
+        groups.append(found)
+        chosen |= {part: rows.parts[part] for part in found}
+    return JoinedRows(chosen), groups
