@@ -15,6 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from utils.data.joined import sets_of
 from utils.dataset import SPLITS, BadRows, open_dataset
 from utils.errors import UserError, run_script
 from utils.files import check_output_file, find_pictures, write_text
@@ -27,10 +28,11 @@ from utils.show.comparison import Comparison, write_comparison
 from utils.show.evaluation import EVALUATION_FORMATS, Evaluation
 from utils.show.report import check_report_folder, write_report
 from utils.text.alike import Alike
+from utils.text.charset import protocol_of
 
 DESCRIPTION = "Read one picture or a folder of pictures, or score a labelled set."
 EPILOG = """\
---output_path: .png (single, with --visualize), .tsv .txt .csv .jsonl (batch), .txt .json (evaluate)
+--output_path: .png (single, --visualize), .tsv .txt .csv .jsonl (batch), .txt .md .json (evaluate)
 exit code: 0 done; 1 batch, and not one picture could be read; 2 an error, told in a sentence"""
 
 MODES = ("single", "batch", "evaluate")
@@ -39,16 +41,11 @@ ENDINGS = {
     "batch": tuple(PREDICTION_FORMATS),
     "evaluate": tuple(EVALUATION_FORMATS),
 }
-USED_BY = {
+OF_EVALUATE = ("data_root", "split", "max_bad_rows", "alike", "report", "compare")
+USED_BY = dict.fromkeys(OF_EVALUATE, ("evaluate",)) | {
     "image_path": ("single",),
     "image_dir": ("batch",),
     "batch_size": ("batch", "evaluate"),
-    "data_root": ("evaluate",),
-    "split": ("evaluate",),
-    "max_bad_rows": ("evaluate",),
-    "alike": ("evaluate",),
-    "report": ("evaluate",),
-    "compare": ("evaluate",),
     "characters": ("single", "batch"),
 }
 
@@ -219,8 +216,12 @@ def evaluate(options: Options) -> int:
         alike = Alike.of(options.alike) if options.alike else Alike()
         unknown = reader.charset.missing(reader.charset.fold(row.label) for row in rows)
         name = f"{data.root}" if data.is_one_split else f"{data.root}, split {options.split}"
-        fold = decoder.charset.fold
-        evaluations.append(Evaluation(str(model), name, cases, left_out, unknown, alike, fold))
+        evaluations.append(
+            Evaluation(
+                str(model), name, cases, left_out, unknown, alike, decoder.charset.fold,
+                sets_of(rows), protocol_of(decoder.charset),
+            )
+        )  # fmt: skip
     return tell(options, evaluations, [row.picture for row in rows], speed)
 
 

@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[1]
             "--mode batch --image_dir d --output_path t.json",
             ["--output_path t.json: --mode batch writes .tsv, .txt, .csv, .jsonl"],
         ),
-        ("--mode evaluate --output_path t.csv", ["--mode evaluate writes .txt, .json"]),
+        ("--mode evaluate --output_path t.csv", ["--mode evaluate writes .txt, .json, .md"]),
         ("--mode evaluate --output_path .", ["--output_path .: it is a folder"]),
         ("--mode evaluate --split tests", ["--split tests: expected one of train, val, test"]),
         ("--mode evaluate --num_threads 0", ["--num_threads 0: expected 1 or more"]),

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from lively import write_checkpoint
 from small_run import run, weights
+from test_lmdb import edit
 
 import inference
 import utils.lmdb
 from utils.data.joined import JoinedRows, parse_shares
 from utils.dataset import BadRows, Row, open_dataset
 from utils.errors import UserError
+from utils.metrics import score_texts
+from utils.recognizer import Recognizer
+from utils.show.sets import SetScores
 from utils.training.batches import EpochBatches
 
 
@@ -79,6 +86,45 @@ def test_bad_rows_of_every_part_are_named(release: Path):
     rows = open_dataset(release, bad_rows).split("train")
     assert len(rows) == 35
     assert "ST" in bad_rows.sentences[0]
+
+
+def test_a_folder_of_sets_is_scored_set_by_set(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    model = write_checkpoint(tmp_path / "m.pth")
+    [first, *others] = open_dataset(release / "evaluation" / "SVT", BadRows(0)).split("test")
+    [read] = Recognizer.load(model, "cpu").read([first.picture])
+    edit(release / "evaluation" / "SVT", label_000000001=read.text)
+    words = ["--mode", "evaluate", "--model_path", str(model), "--device", "cpu"]
+    for root in (release, release / "evaluation"):
+        output = tmp_path / "table.md"
+        assert inference.main([*words, "--data_root", str(root), "--output_path", str(output)]) == 0
+        told = capsys.readouterr().out
+        assert re.search(r"protocol: 10 characters \(custom\), others are errors\n", told)
+        for row in (r"CUTE80 +6 +0\.00%", r"SVT +6 +16\.67%", r"mean of the sets +8\.33%",
+                    r"mean of the pictures +12 +8\.33%"):  # fmt: skip
+            assert re.search(row, told), row
+        text = output.read_text(encoding="utf-8")
+        assert "| SVT | 6 | 16.67% | " in text
+        assert "| model | SVT | CUTE80 | mean of the sets |" in text
+        assert "| 16.67 | 0.00 | 8.33 of 2 sets |" in text
+        assert "| MindOCR CRNN, VGG7 | 83.93 |  | 82.03 of 10 sets |" in text
+    report = tmp_path / "report"
+    assert inference.main([*words, "--data_root", str(release), "--report", str(report)]) == 0
+    found = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+    assert found["by_set"]["sets"]["SVT"]["right"] == 1
+    assert found["by_set"]["mean_by_set"] == pytest.approx(1 / 12)
+    words += ["--data_root", str(release / "validation"), "--output_path", str(tmp_path / "t.md")]
+    assert inference.main(words) == 0
+    text = (tmp_path / "t.md").read_text(encoding="utf-8")
+    assert f"| {release / 'validation'} | 6 | 0.00% | " in text
+    assert "MindOCR" not in text
+
+
+def test_means_by_set_and_by_picture():
+    scores = SetScores({"a": score_texts([("x", "x")] * 3 + [("x", "y")]),
+                        "b": score_texts([("x", "y")])})  # fmt: skip
+    assert (scores.mean_by_set, scores.mean_by_picture) == (0.375, 0.6)
 
 
 def groups(*sizes: int) -> list[np.ndarray]:

@@ -10,120 +10,23 @@ from __future__ import annotations
 import json
 import os
 from codecs import BOM_UTF8
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, overload
 
+from utils.data.rows import BadRows as BadRows
+from utils.data.rows import LazyRows as LazyRows
+from utils.data.rows import Row as Row
+from utils.data.rows import facts as facts
+from utils.data.rows import relabelled as relabelled
 from utils.errors import UserError
 from utils.picture import PictureError, open_picture
 from utils.synth.captcha import CaptchaRecipe
 
-if TYPE_CHECKING:
-    from utils.data.lmdb_set import LmdbPicture
-
 SPLITS = ("train", "val", "test")
 ALSO_CALLED = {"train": "training", "val": "validation", "test": "evaluation"}
 """As in data_lmdb_release."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One labelled picture: what it is read from, its label, and where that is said
-    (labels.txt:line)."""
-
-    picture: Path | LmdbPicture
-    label: str
-    where: str
-
-    @property
-    def path(self) -> Path:
-        """Its file, or what it is called in an LMDB."""
-        return self.picture if isinstance(self.picture, Path) else self.picture.path
-
-
-class LazyRows(Sequence[Row]):
-    """Rows that are made when they are asked for: sets too large for a list."""
-
-    def row(self, place: int) -> Row:
-        """Of a place from 0 on."""
-        raise NotImplementedError
-
-    def relabelled(self, change: Callable[[str], str]) -> LazyRows:
-        """With other labels; rows of which nothing is left are left out."""
-        raise NotImplementedError
-
-    def checked(self, bad_rows: BadRows) -> LazyRows:
-        """The rows whose pictures can be decoded, as far as they are looked at."""
-        return self
-
-    def fingerprint(self, root: Path) -> list[object]:
-        """What a hash of the rows is made of."""
-        raise NotImplementedError
-
-    @overload
-    def __getitem__(self, place: int) -> Row: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Row]: ...
-    def __getitem__(self, place: int | slice) -> Row | list[Row]:
-        if isinstance(place, slice):
-            return [self.row(i) for i in range(*place.indices(len(self)))]
-        if not -len(self) <= place < len(self):
-            raise IndexError(place)
-        return self.row(place % len(self))
-
-
-def relabelled(rows: Sequence[Row], change: Callable[[str], str]) -> Sequence[Row]:
-    """Rows with other labels, without those of which nothing is left."""
-    if isinstance(rows, LazyRows):
-        return rows.relabelled(change)
-    changed = (replace(row, label=change(row.label)) for row in rows)
-    return [row for row in changed if row.label]
-
-
-def facts(rows: Sequence[Row], root: Path) -> list[object]:
-    """What a hash of the rows is made of."""
-    if isinstance(rows, LazyRows):
-        return rows.fingerprint(root)
-    return [[row.path.relative_to(root).as_posix(), row.label] for row in rows]
-
-
-@dataclass
-class BadRows:
-    """Rows that cannot be used, named, and how many of them the user allows."""
-
-    allowed: int
-    sentences: list[str] = field(default_factory=list)
-
-    def add(self, sentence: str) -> None:
-        self.sentences.append(sentence)
-
-    def settle(self) -> None:
-        """Raise if there are more than allowed; otherwise print each one that is left out."""
-        count = len(self.sentences)
-        if count > self.allowed:
-            more = [f"and {count - 10} more"] if count > 10 else []
-            fix = f"mend or drop the rows, or skip them with --max_bad_rows {count}"
-            raise UserError("\n".join(self.sentences[:10] + more + [fix]))
-        for sentence in self.sentences:
-            print(f"skipped: {sentence}")
-        if count:
-            print(f"skipped {count} bad rows of at most {self.allowed} (--max_bad_rows)")
-
-    def settle_pictures(self, rows: Sequence[Row], errors: Sequence[str | None]) -> list[str]:
-        """Raise if more than allowed cannot be read, or all; otherwise a sentence on each."""
-        found = [
-            f"{row.where}: {row.path.name}: {error}"
-            for row, error in zip(rows, errors, strict=True)
-            if error
-        ]
-        self.sentences += found
-        if len(self.sentences) > self.allowed:
-            self.settle()
-        if len(found) == len(rows):
-            raise UserError(f"not one of the {len(rows)} pictures can be read; mend the set")
-        return found
 
 
 @dataclass(frozen=True)
@@ -155,8 +58,8 @@ class DataSet:
 
 
 def open_dataset(path: str | Path, bad_rows: BadRows, only: Sequence[str] = SPLITS) -> DataSet:
-    """A root with splits, or one split (a folder with labels.txt, or an LMDB), which then has every
-    name.
+    """A root with splits; or one split, which then has every name: a folder with labels.txt, an
+    LMDB, or a folder of such sets.
 
     Reads labels only; `check_pictures` reads the pictures. Rows that cannot be used go to
     `bad_rows`, which the caller settles.
@@ -175,10 +78,13 @@ def open_dataset(path: str | Path, bad_rows: BadRows, only: Sequence[str] = SPLI
         if (root / called).is_dir()
     }
     if not folders:
-        raise UserError(
-            f"data root {root}: no labels.txt, no LMDB and no folder train, val or test is in it; "
-            "make a set with python generate_data.py"
-        )
+        sets = read_sets(root, bad_rows) if _sets_below(root) else None
+        if sets is None:
+            raise UserError(
+                f"data root {root}: no labels.txt, no LMDB and no folder train, val or test is in "
+                "it; make a set with python generate_data.py"
+            )
+        return DataSet(root, dict.fromkeys(only, sets), None, True)
     splits = {}
     for name, folder in folders.items():
         if name in only:
@@ -195,14 +101,18 @@ def is_split(folder: Path) -> bool:
 
 def read_sets(folder: Path, bad_rows: BadRows) -> Sequence[Row]:
     """The rows of a split, or of all that lie below a folder, joined."""
-    below = sorted(path for path in folder.rglob("*") if path.is_dir() and is_split(path))
-    if is_split(folder) or not below:
+    below = [] if is_split(folder) else _sets_below(folder)
+    if not below:
         return read_split(folder, bad_rows)
     from utils.data.joined import JoinedRows
 
     return JoinedRows(
         {path.relative_to(folder).as_posix(): read_split(path, bad_rows) for path in below}
     )
+
+
+def _sets_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_dir() and is_split(path))
 
 
 def read_split(folder: Path, bad_rows: BadRows) -> Sequence[Row]:

@@ -44,6 +44,13 @@ class JoinedRows(LazyRows):
         return [(starts[places[name]], starts[places[name] + 1]) for name in names]
 
 
+def sets_of(rows: Sequence[Row]) -> dict[str, int]:
+    """Names and sizes of the parts of joined rows; none of others."""
+    if not isinstance(rows, JoinedRows):
+        return {}
+    return {name: len(part) for name, part in rows.parts.items()}
+
+
 def parse_shares(select: str, batch_ratio: str | None) -> dict[str, float]:
     """`MJ-ST` and `0.5-0.5` -> each name's share of a batch; equal ones without a ratio."""
     names = select.split("-")

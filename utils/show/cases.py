@@ -96,6 +96,16 @@ def to_jsonl(cases: list[Case]) -> str:
     return "".join(json.dumps(case.to_json(), ensure_ascii=False) + "\n" for case in cases)
 
 
+def as_json(content: dict[str, Any]) -> str:
+    """For a file that people may look into too."""
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def side(character: str) -> str:
+    """One side of a confusion, in quotes; the empty one is nothing."""
+    return repr(character) if character else "nothing"
+
+
 def escaped(text: str) -> str:
     """For a field of a .tsv."""
     return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

@@ -12,8 +12,8 @@ from typing import Any
 
 from utils.files import write_text
 from utils.picture import Source
-from utils.show.cases import Case
-from utils.show.evaluation import Evaluation, as_json
+from utils.show.cases import Case, as_json
+from utils.show.evaluation import Evaluation
 from utils.show.html import gallery, page_html, picture_html, strip_html
 from utils.show.report import MOST_SHOWN
 

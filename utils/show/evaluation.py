@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from utils.calibration import Reliability, coverage_curve
 from utils.metrics import REPEAT, Score, wilson_interval
-from utils.show.cases import Case
+from utils.show.cases import Case, as_json, side
+from utils.show.sets import SetScores
 from utils.text.alike import Alike
 
 WORST = 10
@@ -34,6 +35,22 @@ class Evaluation:
     """Characters of the labels that the model cannot write, with counts; errors all of them."""
     alike: Alike = field(default_factory=Alike)
     fold: Callable[[str], str] = str
+    sets: dict[str, int] = field(default_factory=dict)
+    """Names of the sets that the cases come from, one after the other, and their cases."""
+    protocol: str = ""
+    """How labels are compared with texts."""
+
+    @cached_property
+    def by_set(self) -> SetScores | None:
+        """Where there are several sets."""
+        if not self.sets:
+            return None
+        cases, scores = iter(self.cases), {}
+        for name, count in self.sets.items():
+            scores[name] = Score()
+            for case in islice(cases, count):
+                scores[name].add(self.label(case), case.guess, case.rejected)
+        return SetScores(scores)
 
     @cached_property
     def score(self) -> Score:
@@ -104,6 +121,10 @@ class Evaluation:
         folded_labels = sum(self.label(case) != case.label for case in self.cases)
         if folded_labels:
             lines.append(f"labels compared as this reader writes them: {folded_labels} change")
+        if self.protocol:
+            lines.append(f"protocol: {self.protocol}")
+        if self.by_set:
+            lines += ["", *self.by_set.to_text(), ""]
         if self.alike.groups:
             folded = self.folded_score
             lines.append(
@@ -156,6 +177,7 @@ class Evaluation:
         content: dict[str, Any] = {
             "model": self.model,
             "data": self.data,
+            "protocol": self.protocol,
             "metrics": score.summary(),
             "by_length": _shares(score.lengths_exact, score.lengths),
             "by_position": _shares(score.positions_hit, score.positions),
@@ -170,6 +192,8 @@ class Evaluation:
             "outside_charset": self.outside_charset,
             "left_out": self.left_out,
         }
+        if self.by_set:
+            content["by_set"] = self.by_set.to_json()
         if self.alike.groups:
             content["alike"] = {
                 "groups": list(self.alike.groups), "metrics": self.folded_score.summary(),
@@ -177,16 +201,16 @@ class Evaluation:
             }  # fmt: skip
         return content
 
+    def to_markdown(self) -> str:
+        """The table of the sets, of one set too."""
+        scores = self.by_set or SetScores({self.data: self.score})
+        return scores.to_markdown(self.model, self.protocol)
+
     def to_json(self) -> str:
         """Everything: the metrics, all confusions, and every case in the order of labels.txt."""
         cases = [{"label": case.label} | case.to_json() for case in self.cases]
         content = self.metrics() | {"cases": cases}
         return as_json(content)
-
-
-def as_json(content: dict[str, Any]) -> str:
-    """For a file that people may look into too."""
-    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
 
 
 def _shares(hits, counts) -> dict[str, dict[str, Any]]:
@@ -218,12 +242,8 @@ def _confusion_list(score: Score) -> list[dict[str, Any]]:
     ]
 
 
-def side(character: str) -> str:
-    """One side of a confusion, in quotes; the empty one is nothing."""
-    return repr(character) if character else "nothing"
-
-
 EVALUATION_FORMATS: dict[str, Callable[[Evaluation], str]] = {
     ".txt": lambda evaluation: evaluation.to_text(max_cases=None),
     ".json": lambda evaluation: evaluation.to_json(),
+    ".md": lambda evaluation: evaluation.to_markdown(),
 }

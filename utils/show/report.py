@@ -16,8 +16,8 @@ from utils.errors import UserError
 from utils.files import atomic_write, check_output_file, write_text
 from utils.metrics import Score, wilson_interval
 from utils.picture import Source
-from utils.show.cases import Case, escaped
-from utils.show.evaluation import WORST, Evaluation, as_json, side
+from utils.show.cases import Case, as_json, escaped, side
+from utils.show.evaluation import WORST, Evaluation
 from utils.show.html import data_uri, gallery, page_html, picture_html, strip_html
 from utils.show.plots import any_characters
 from utils.show.report_plots import PLOTS

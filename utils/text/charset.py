@@ -97,6 +97,15 @@ class Charset:
         return dict(counts.most_common())
 
 
+def protocol_of(charset: Charset) -> str:
+    """How a reader of that charset sees labels, in words."""
+    words = [f"{len(charset)} characters ({charset.name})"]
+    if charset.alike:
+        words.append(f"one for each of {len(charset.alike)} groups such as {charset.alike[0]}")
+    words.append("others dropped from labels" if charset.drops else "others are errors")
+    return ", ".join(words)
+
+
 def preset_charset(name: str) -> Charset:
     return Charset(PRESETS[name], name)
 
