@@ -43,6 +43,9 @@ def test_a_change_keeps_size_and_mode_and_the_picture_given(name: str, mode: str
         assert (other.size, other.mode) == (image.size, mode)
     assert image.tobytes() == picture(mode).tobytes()
     assert {CHANGES[name](scribble(0, 8, 8), 1.0, random.Random(3)).size} == {(8, 8)}
+    for size in ((1, 60), (60, 1), (20_000, 40)):
+        tiny = Image.new(mode, size)
+        assert augmented(tiny, "heavy", random.Random(0)).size == size
 
 
 @every_change
@@ -121,7 +124,7 @@ def test_pictures_are_joined_with_their_labels_where_there_is_room(tmp_path: Pat
         assert plain == [str(place % 20) for place in range(200)]
 
 
-def test_a_training_that_is_broken_off_goes_on_alike(tiny_data: Path, tmp_path: Path):
+def test_workers_change_nothing(tiny_data: Path, tmp_path: Path):
     """Changes are a function of seed, epoch and place; so are the weights in the end."""
     words = ("--augment", "heavy", "--num_epochs", "2")
     assert run(tiny_data, tmp_path / "whole", *words) == 0

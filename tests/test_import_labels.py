@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -116,13 +118,59 @@ def test_bad_rows_are_named_and_left_out_up_to_the_limit(
     with pytest.raises(UserError, match="--max_bad_rows 5") as caught:
         call(pictures, *words)
     for sentence in ("labels.csv:2: 'none.png' is not in", "labels.csv:3: 1 columns; expected 2",
-                     "labels.csv:4: '../a' lies outside", "labels.csv:5: 'a6b.png' has the text ''",
+                     "labels.csv:4: '../a' lies outside", "labels.csv:5: 'a6b.png' has no text",
                      "labels.csv:6: a2b.png: not a picture"):  # fmt: skip
         assert sentence in str(caught.value)
     assert not root.exists()
     assert call(pictures, *words, "--max_bad_rows", 5) == 0
     assert sum(map(len, rows_of(root).values())) == 2
     assert "skipped 5 bad rows of at most 5" in capsys.readouterr().out
+
+
+def test_lines_and_cells_as_they_come(pictures: Path, tmp_path: Path, capsys):
+    """A line separator within a text, a space before a quote, a semicolon set with commas in it."""
+    table, root = tmp_path / "labels.csv", tmp_path / "set"
+    table.write_text('a0b.png; "o,n\u2028e"\nsub\\a1b_1.png;t,w,o\n', encoding="utf-8")
+    given = ("--label_from", table, "--output_dir", root, "--split_ratio", 1, 0, 0)
+    assert call(pictures, *given) == 0
+    assert rows_of(root) == {"train": {"a0b.png": "o,n\u2028e", "sub/a1b_1.png": "t,w,o"}}
+    assert "header" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("none.png,x\na0b.png,one\n", "labels.csv:1: 'none.png' is not in"),
+        ("sub\\none.png,x\na0b.png,one\n", "labels.csv:1: 'sub.*none.png' is not in"),
+        ('a0b.png,"one\nsub/a1b_1.png,two\na2b.png,x\n', "labels.csv:3: a quote that was opened"),
+        ('a0b.png,"' + "x" * 200_000, "not a CSV that can be read"),
+        ("a0b.png,one\n" + "x" * 300 + ".png,two\n", "labels.csv:2: 'xxx.* is not in"),
+    ],
+)
+def test_first_rows_and_quotes_are_not_lost(pictures: Path, tmp_path: Path, text, sentence):
+    table = tmp_path / "labels.csv"
+    table.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=sentence):
+        call(pictures, "--label_from", table, "--output_dir", tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+@pytest.mark.parametrize("name", [b"a\tb.png", b"a\nb.png", b"a\\b.png", b"a\xffb.png"])
+def test_names_that_no_labels_txt_can_hold(pictures: Path, tmp_path: Path, name: bytes):
+    shutil.copy(pictures / "a0b.png", os.fsdecode(os.fsencode(pictures) + b"/" + name))
+    root = tmp_path / "set"
+    with pytest.raises(UserError, match="a name that no labels.txt can hold; rename it"):
+        call(pictures, "--output_dir", root)
+    assert call(pictures, "--output_dir", root, "--max_bad_rows", 1) == 0
+    assert sum(map(len, rows_of(root).values())) == 20
+
+
+def test_what_a_killed_one_left_is_removed(pictures: Path, tmp_path: Path):
+    left = tmp_path / ".set.99999999.tmp"
+    left.mkdir()
+    assert call(pictures, "--output_dir", tmp_path / "set") == 0
+    assert not left.exists()
 
 
 @pytest.mark.parametrize(

@@ -79,9 +79,9 @@ def test_a_training(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_workers_change_nothing(mixed: Path, tmp_path: Path):
     """Nor does who prepares them: weights with a worker are those without one."""
     assert run(mixed, tmp_path / "one", "--keep_ratio", "--num_epochs", "1", "--img_width", "240",
-               "--batch_size", "12", "--num_workers", "1") == 0  # fmt: skip
+               "--batch_size", "5", "--num_workers", "1") == 0  # fmt: skip
     assert run(mixed, tmp_path / "two", "--keep_ratio", "--num_epochs", "1", "--img_width", "240",
-               "--batch_size", "12") == 0  # fmt: skip
+               "--batch_size", "5") == 0  # fmt: skip
     one, two = weights(tmp_path / "one" / "last.pth"), weights(tmp_path / "two" / "last.pth")
     assert all(torch.equal(one[key], two[key]) for key in one)
 

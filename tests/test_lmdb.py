@@ -118,6 +118,24 @@ def test_a_changed_set_is_not_resumed(stored: Path, tmp_path: Path):
         run(stored, tmp_path / "run", "--num_epochs", "1", "--resume", "auto")
 
 
+def test_the_fingerprint_knows_where_labels_end_and_which_rows_there_are(tmp_path: Path):
+    write_lmdb(tmp_path / "one", [(b"", "ab"), (b"", "c"), (b"", "")])
+    write_lmdb(tmp_path / "other", [(b"", "a"), (b"", "bc"), (b"", "")])
+    found = [read_lmdb(tmp_path / name, BadRows(9)) for name in ("one", "other")]
+    edit(tmp_path / "one", label_000000001="", label_000000003="ab")
+    found.append(read_lmdb(tmp_path / "one", BadRows(9)))
+    assert len({str(rows.fingerprint(tmp_path)) for rows in found}) == 3
+
+
+def test_a_disk_that_is_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A small map stands for the disk."""
+    monkeypatch.setattr(lmdb_set, "FIRST_SIZE", 2**15)
+    monkeypatch.setattr(lmdb, "MapFullError", KeyError)
+    with pytest.raises(UserError, match=r"cannot be written \(.*MDB_MAP_FULL.*is the disk full"):
+        write_lmdb(tmp_path / "set", [(b"x" * 100_000, "x")])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_map_that_is_full_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lmdb_set, "FIRST_SIZE", 2**16)
     monkeypatch.setattr(lmdb_set, "AT_ONCE", 7)
@@ -128,7 +146,7 @@ def test_a_map_that_is_full_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_join_and_check(tiny_data: Path, stored: Path, tmp_path: Path, capsys):
     joined = tmp_path / "both"
-    assert call("join", stored / "val", tiny_data / "test", "--output_dir", joined) == 0
+    assert call("join", "--output_dir", joined, stored / "val", tiny_data / "test") == 0
     assert capsys.readouterr().out.endswith(f"12 pictures: {joined}\n")
     labels = [row.label for row in rows_of(joined)]
     parts = (rows_of(stored / "val"), rows_of(stored / "test"))

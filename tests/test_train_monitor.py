@@ -209,6 +209,38 @@ def test_labels_in_one_case_without_what_the_charset_lacks(
     assert "outside the model's charset" not in told
 
 
+def test_fine_tuning_from_another_case_keeps_the_rows_of_the_letters(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    begin = ("--num_epochs", "1", "--charset", "alnum36")
+    assert run(tiny_data, tmp_path / "lower", *begin, "--label_case", "lower") == 0
+    words = ("--init_from", str(tmp_path / "lower" / "best.pth"), "--num_epochs", "1")
+    words += ("--charset", "alnum36", "--charset_change", "replace", "--label_case", "upper")
+    assert run(tiny_data, tmp_path / "upper", *words) == 0
+    assert "36 of 36 characters known" in capsys.readouterr().out
+    charset = load_checkpoint(tmp_path / "upper" / "best.pth").header.charset
+    assert charset.characters.endswith("XYZ")
+
+
+def test_dropping_is_given_up_where_that_is_asked(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    few = ("--num_epochs", "1", "--charset_file", str(tmp_path / "few.txt"), "--label_drop")
+    (tmp_path / "few.txt").write_text("0\n1\n2\n3\n4\n5\n6\n7", encoding="utf-8")
+    assert run(tiny_data, tmp_path / "few", *few) == 0
+    begin = ("--init_from", str(tmp_path / "few" / "best.pth"), "--num_epochs", "1")
+    for words, dropped, size in (
+        ((), True, 8), (("--no-label_drop", "--charset_change", "extend"), False, 10),
+        (("--charset_change", "extend"), False, 10),
+    ):  # fmt: skip
+        capsys.readouterr()
+        assert run(tiny_data, tmp_path / "tuned", *begin, *words) == 0
+        assert ("dropped from the labels" in capsys.readouterr().out) == dropped
+        assert len(load_checkpoint(tmp_path / "tuned" / "best.pth").header.charset) == size
+    with pytest.raises(UserError, match="lacks 2 characters of the labels"):
+        run(tiny_data, tmp_path / "tuned", *begin, "--no-label_drop")
+
+
 def test_a_charset_that_no_label_knows(tiny_data: Path, tmp_path: Path):
     words = ("--charset", "lower", "--label_drop")
     with pytest.raises(UserError, match="no label of a split has a character of charset lower"):

@@ -29,6 +29,9 @@ Change = Callable[[Image.Image, float, random.Random], Image.Image]
 
 SHEET_COLUMNS = 6
 
+LEAST_SIDE, MOST_SIDE = 8, 16_384
+"""Pixels; what is smaller or larger stays as it is."""
+
 
 def perspective(image: Image.Image, strength: float, rng: random.Random) -> Image.Image:
     """Seen from the side: each corner comes in by up to a fifth of the height. What would leave the
@@ -175,7 +178,7 @@ LEVELS = {
 def augmented(image: Image.Image, level: str, rng: random.Random) -> Image.Image:
     """The picture after the changes that fall to it."""
     chosen = LEVELS[level]
-    if chosen is None:
+    if chosen is None or min(image.size) < LEAST_SIDE or max(image.size) > MOST_SIDE:
         return image
     for change in CHANGES.values():
         if rng.random() < chosen.probability:

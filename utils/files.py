@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
@@ -47,7 +48,11 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill that takes its own name at the end; an error leaves nothing behind."""
+    """A folder to fill that takes its own name at the end; an error leaves nothing behind. What an
+    earlier one left that was killed is removed."""
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.[0-9]*.tmp"):
+        if not _is_running(int(left.suffixes[-2][1:])):
+            shutil.rmtree(left, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
     try:
@@ -58,6 +63,18 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":
+        return True  # there a signal would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:

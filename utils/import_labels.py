@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import random
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from utils.data.survey import Survey, look_at
 from utils.dataset import BadRows, Row
@@ -53,7 +56,7 @@ class Options:
             found.append("no folder of pictures is given")
         if self.output_dir is None:
             found.append("--output_dir DIR is missing, the data set to make")
-        elif Path(self.output_dir).exists() and any(Path(self.output_dir).iterdir()):
+        elif Path(self.output_dir).is_file() or is_used(Path(self.output_dir)):
             found.append(f"--output_dir {self.output_dir}: it is not empty; choose another")
         if self.columns and (len(self.columns) != 2 or self.label_from == BY_NAME):
             found.append("--columns: expected two names, and --label_from FILE.csv")
@@ -63,6 +66,11 @@ class Options:
                 "add up to 1"
             )
         return found
+
+
+def is_used(folder: Path) -> bool:
+    """Whether there is something in it, or somebody: the folder that the command was called in."""
+    return folder.is_dir() and (any(folder.iterdir()) or folder.resolve() == Path.cwd())
 
 
 def main(argv=None) -> int:
@@ -75,6 +83,7 @@ def main(argv=None) -> int:
         ]
     else:
         rows = rows_of_csv(Path(options.label_from), folder, options.columns, bad_rows)
+    rows = nameable(rows, folder, bad_rows)
     survey, groups = Survey(), dict[bytes, list[Row]]()
     for row, data, size in look_at(rows, bad_rows, len(rows)):
         digest = hashlib.sha256(data).digest()
@@ -103,21 +112,10 @@ def label_of(path: Path) -> str:
 
 
 def rows_of_csv(path: Path, folder: Path, columns: Sequence[str], bad_rows: BadRows) -> list[Row]:
-    """Rows of a CSV with commas, semicolons or tabs. Its first line is a header unless the first
-    word in it is the name of a picture."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"--label_from {path}: no such file, and not {BY_NAME!r}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--label_from {path}: cannot be read as UTF-8 ({error})") from None
-    first = text.partition("\n")[0]
-    lines = csv.reader(text.splitlines(keepends=True), delimiter=max(",;\t", key=first.count))
-    table = [(lines.line_num, cells) for cells in lines if cells]
-    if not table:
-        raise UserError(f"--label_from {path}: it is empty; expected file names and texts")
-    places = [0, 1]
-    header = table[0][1]
+    """Rows of a CSV with commas, semicolons or tabs. Its first line is a header unless its first
+    word ends as pictures do."""
+    table = read_table(path, folder)
+    places, header = [0, 1], table[0][1]
     if columns:
         missing = [name for name in columns if name not in header]
         if missing:
@@ -125,7 +123,8 @@ def rows_of_csv(path: Path, folder: Path, columns: Sequence[str], bad_rows: BadR
                 f"--columns {missing[0]}: {path} has {', '.join(header)}; choose two of these"
             )
         places = [header.index(name) for name in columns]
-    if columns or not (folder / header[0]).is_file():
+    if columns or not is_picture_name(header[0]):
+        print(f"header of {path}: {', '.join(header)[:200]}")
         table = table[1:]
     found = []
     for number, cells in table:
@@ -135,15 +134,79 @@ def rows_of_csv(path: Path, folder: Path, columns: Sequence[str], bad_rows: BadR
             continue
         name, label = (cells[place] for place in places)
         relative = Path(name.replace("\\", "/"))
-        if not label or "\n" in label or "\r" in label:
-            bad_rows.add(f"{where}: {name!r} has the text {label!r}; expected one line of text")
+        if not label:
+            bad_rows.add(f"{where}: {name[:80]!r} has no text; expected one")
         elif relative.is_absolute() or ".." in relative.parts:
-            bad_rows.add(f"{where}: {name!r} lies outside {folder}; move it inside")
-        elif not (folder / relative).is_file():
-            bad_rows.add(f"{where}: {name!r} is not in {folder}; restore or drop it")
+            bad_rows.add(f"{where}: {name[:80]!r} lies outside {folder}; move it inside")
+        elif not is_there(folder / relative):
+            bad_rows.add(f"{where}: {name[:80]!r} is not in {folder}; restore or drop it")
         else:
             found.append(Row(folder / relative, label, where))
     return found
+
+
+def read_table(path: Path, folder: Path) -> list[tuple[int, list[str]]]:
+    """The lines of a CSV by their numbers, cut so that most first words are pictures there."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"--label_from {path}: no such file, and not {BY_NAME!r}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--label_from {path}: cannot be read as UTF-8 ({error})") from None
+
+    def cut(delimiter: str) -> list[tuple[int, list[str]]]:
+        lines = csv.reader(
+            io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
+        )
+        found = []
+        for cells in lines:
+            if any("\n" in cell or "\r" in cell for cell in cells):
+                raise UserError(
+                    f"{path}:{lines.line_num}: a quote that was opened before ends here only; "
+                    "expected one picture a line"
+                )
+            if cells:
+                found.append((lines.line_num, cells))
+        return found
+
+    def known(delimiter: str) -> tuple[int, int]:
+        words = [line.partition(delimiter)[0].strip(' "') for line in text.splitlines()[:200]]
+        return sum(is_there(folder / word.replace("\\", "/")) for word in words), text.count(
+            delimiter
+        )
+
+    try:
+        table = cut(max(",;\t", key=known))
+    except csv.Error as error:
+        raise UserError(f"{path}: not a CSV that can be read ({error}); is a quote open?") from None
+    if not table:
+        raise UserError(f"--label_from {path}: it is empty; expected file names and texts")
+    return table
+
+
+def is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no name that a file could have
+        return False
+
+
+def is_picture_name(name: str) -> bool:
+    Image.init()
+    return Path(name.replace("\\", "/")).suffix.lower() in Image.EXTENSION
+
+
+def nameable(rows: list[Row], folder: Path, bad_rows: BadRows) -> list[Row]:
+    """The rows whose file names can stand in a labels.txt; the others go to `bad_rows`."""
+    good = []
+    for row in rows:
+        name = row.path.relative_to(folder).as_posix()
+        shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
+        if shown != name or any(ch in name for ch in "\t\n\r\\"):
+            bad_rows.add(f"{shown!r}: a name that no labels.txt can hold; rename it")
+        else:
+            good.append(row)
+    return good
 
 
 def split_groups(

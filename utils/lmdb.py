@@ -74,6 +74,8 @@ def main(argv=None) -> int:
         for row, data, _ in look_at(chain.from_iterable(parts), checked, sum(map(len, parts))):
             yield data, row.label
         checked.settle()
+        if not sum(map(len, parts)) - len(checked.sentences):
+            raise UserError(f"{', '.join(options.sources)}: no picture is in it")
 
     count = write_lmdb(folder, good())
     print(f"{count:,} pictures: {folder}")

@@ -75,7 +75,7 @@ def parse(cls: type[T], argv: Sequence[str] | None, description: str, epilog: st
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     kinds = {name: hint for name, hint in typing.get_type_hints(cls).items() if name in fields}
     parser = _build_parser(fields, kinds, description, epilog)
-    values, unknown = parser.parse_known_args(argv)
+    values, unknown = parser.parse_known_intermixed_args(argv)
     problems = [_unknown_flag(word, fields) for word in unknown if word.startswith("-")]
     stray = [word for word in unknown if not word.startswith("-")]
     if stray and not problems:

@@ -50,14 +50,15 @@ def need_lmdb() -> Any:
     return lmdb
 
 
-_environments: dict[Path, Any] = {}
-"""Open ones of this process."""
+_environments: dict[str, Any] = {}
+"""Open ones of this process, by every name that they were asked for."""
 
 
 def close_all() -> None:
     """What was opened before a fork must not be used after it."""
-    while _environments:
-        _environments.popitem()[1].close()
+    for opened in _environments.values():
+        opened.close()
+    _environments.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -66,27 +67,34 @@ if hasattr(os, "register_at_fork"):
 
 def environment(folder: Path) -> Any:
     """The LMDB of a folder, open to read; UserError where it is none."""
-    key = folder.resolve()
-    if key not in _environments:
-        lmdb = need_lmdb()
-        try:
-            opened = lmdb.open(
-                str(folder), readonly=True, lock=False, readahead=False, max_spare_txns=64
-            )
-        except (lmdb.Error, OSError) as error:
-            raise UserError(
-                f"{folder}: not an LMDB that can be opened ({error}); copy or make it anew"
-            ) from None
-        # It is mapped into memory: to read past its end would end the process.
-        least = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
-        size = (folder / LMDB_FILE).stat().st_size
-        if size < least:
-            opened.close()
-            raise UserError(
-                f"{folder}: truncated, {size:,} bytes where it needs {least:,}; copy it anew"
-            )
-        _environments[key] = opened
-    return _environments[key]
+    name = str(folder)
+    if name not in _environments:
+        place = str(folder.resolve())
+        if place not in _environments:
+            _environments[place] = _opened(folder)
+        _environments[name] = _environments[place]
+    return _environments[name]
+
+
+def _opened(folder: Path) -> Any:
+    lmdb = need_lmdb()
+    try:
+        opened = lmdb.open(
+            str(folder), readonly=True, lock=False, readahead=False, max_spare_txns=64
+        )
+    except (lmdb.Error, OSError) as error:
+        raise UserError(
+            f"{folder}: not an LMDB that can be opened ({error}); copy or make it anew"
+        ) from None
+    # It is mapped into memory: to read past its end would end the process.
+    least = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+    size = (folder / LMDB_FILE).stat().st_size
+    if size < least:
+        opened.close()
+        raise UserError(
+            f"{folder}: truncated, {size:,} bytes where it needs {least:,}; copy it anew"
+        )
+    return opened
 
 
 def value_of(folder: Path, key: bytes) -> bytes | None:
@@ -152,7 +160,8 @@ class LmdbRows(LazyRows):
         return Row(LmdbPicture(self.folder, index), label, where)
 
     def fingerprint(self, root: Path) -> list[object]:
-        return [self._indices.tolist()[-1:], len(self), hashlib.sha256(self._text).hexdigest()]
+        parts = (self._indices.tobytes(), self._ends.tobytes(), self._text)
+        return [hashlib.sha256(part).hexdigest() for part in parts]
 
     def relabelled(self, change: Callable[[str], str]) -> LmdbRows:
         pairs = zip(self._indices.tolist(), self, strict=True)
@@ -233,11 +242,16 @@ def write_lmdb(folder: Path, rows: Iterable[tuple[bytes, str]]) -> int:
 
 def _put(store: Any, items: dict[bytes, bytes]) -> None:
     """All of them in one transaction, in a map that grows where it is full."""
+    lmdb = need_lmdb()
     while True:
         try:
             with store.begin(write=True) as transaction:
                 for key, value in items.items():
                     transaction.put(key, value)
             return
-        except need_lmdb().MapFullError:
+        except lmdb.MapFullError:
             store.set_mapsize(2 * store.info()["map_size"])
+        except lmdb.Error as error:
+            raise UserError(
+                f"{store.path()}: cannot be written ({error}); is the disk full?"
+            ) from None

@@ -13,9 +13,7 @@ from tqdm import tqdm
 
 from utils.dataset import BadRows, Row
 from utils.picture import PictureError, open_picture
-
-STEP = 4
-"""Pixels of a time step, for every backbone."""
+from utils.training.labels import WIDTH_STRIDE, steps_needed
 
 AHEAD = 256
 """Pictures that are read together."""
@@ -41,8 +39,7 @@ class Survey:
         self.n += 1
         self.characters.update(row.label)
         self.lengths[len(row.label)] += 1
-        pairs = zip(row.label, row.label[1:], strict=False)
-        self.steps[len(row.label) + sum(a == b for a, b in pairs)] += 1
+        self.steps[steps_needed(row.label)] += 1
         self.sizes[size] += 1
         first = self._seen.setdefault(digest, row)
         if first is not row:
@@ -78,13 +75,13 @@ class Survey:
         return "\n".join(lines) + "\n"
 
     def _fit(self, img_width: int) -> str:
-        have, most = img_width // STEP, max(self.steps)
+        have, most = img_width // WIDTH_STRIDE, max(self.steps)
         too_long = sum(n for steps, n in self.steps.items() if steps > have)
         if not too_long:
             return f"every label fits into {have} time steps (--img_width {img_width})"
         return (
             f"labels that do not fit into {have} time steps (--img_width {img_width}): "
-            f"{too_long:,}; --img_width {most * STEP} would do for all"
+            f"{too_long:,}; --img_width {most * WIDTH_STRIDE} would do for all"
         )
 
 

@@ -71,7 +71,9 @@ def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
     options = run.options
     reasons = {
         "backbone_lr_ratio": run.origin == RANDOM_WEIGHTS and "no weights were loaded",
-        "label_drop": not run.data.dropped and "the charset has every character of the labels",
+        "label_drop": options.label_drop
+        and not run.data.dropped
+        and "the charset has every character of these labels (the checkpoint keeps it)",
         "charset_change": not options.init_from and "it goes with --init_from",
         "augment": options.fresh == 1 and "--fresh 1 reads no training picture from disk",
         "color_jitter": options.fresh == 1 and "--fresh 1 reads no training picture from disk",

@@ -193,4 +193,4 @@ def as_labels_are_written(charset: Charset, options: TrainOptions) -> Charset:
     if options.label_case != "keep":
         convert = {"lower": str.lower, "upper": str.upper}[options.label_case]
         charset, _ = fold_case(charset, convert)
-    return replace(charset, drops=charset.drops or options.label_drop)
+    return charset if options.label_drop is None else replace(charset, drops=options.label_drop)

@@ -46,6 +46,10 @@ def check_known(rows: Iterable[Row], charset: Charset) -> None:
     )
 
 
+WIDTH_STRIDE = 4
+"""Pixels of a time step, for every backbone."""
+
+
 def steps_needed(label: str) -> int:
     """Time steps that CTC needs: one a character, and a blank between equal neighbours."""
     return len(label) + sum(a == b for a, b in zip(label, label[1:], strict=False))

@@ -25,7 +25,7 @@ class TrainOptions:
     config: str | None = option(
         None, "TOML recipe that presets flags, such as recipes/classic.toml"
     )
-    data_root: str = option("./data", "data set with train/ and val/, each with labels.txt")
+    data_root: str = option("./data", "data set with train/ and val/, each with labels.txt, an LMDB, or several of these")
     select: str | None = option(
         None, "train on the sets in these folders below train/ only, such as MJ-ST"
     )
@@ -65,8 +65,10 @@ class TrainOptions:
     label_case: str = option(
         "keep", "both cases of a letter count as one, written so", ("keep", "lower", "upper")
     )
-    label_drop: bool = option(
-        False, "labels lose the characters that the charset has not got, counted and told"
+    label_drop: bool | None = option(
+        None,
+        "labels lose the characters that the charset has not got, counted and told (default: off, "
+        "or as --init_from has it)",
     )
     pretrained: bool = option(True, f"ImageNet weights, for backbones that have them ({IMAGENET})")
     pretrained_path: str | None = option(

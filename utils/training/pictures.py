@@ -29,10 +29,7 @@ from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
 from utils.synth.dice import seeded_generator
 from utils.synth.fast import FastRenderer
 from utils.text.charset import Charset
-from utils.training.labels import steps_needed
-
-WIDTH_STRIDE = 4
-"""Pixels of a time step, for every backbone."""
+from utils.training.labels import WIDTH_STRIDE, steps_needed
 
 
 @dataclass(frozen=True)
@@ -161,6 +158,8 @@ class TrainingPictures:
     def _read(self, row: Row, rng: random.Random) -> tuple[np.ndarray, str]:
         picture, label = self._opened(row), row.label
         level = LEVELS[self.augment]
+        if level is not None and picture.height > 2 * self.spec.height:
+            picture.thumbnail((picture.width, 2 * self.spec.height))  # blur and grain as it is seen
         if level is not None and rng.random() < level.joined:
             picture, label = self._joined(picture, label, self.rows[rng.randrange(len(self.rows))])
         picture = augmented(picture, self.augment, rng)
@@ -179,11 +178,11 @@ class TrainingPictures:
         ratio, and both together fit into the width."""
         if not self.spec.keep_ratio or self.spec.direction == "vertical":
             return picture, label
-        both, text = beside(picture, self._opened(other)), label + other.label
-        width = width_at_ratio(*both.size, self.spec)
+        right, text = self._opened(other), label + other.label
+        width = width_at_ratio(*picture.size, self.spec) + width_at_ratio(*right.size, self.spec)
         if width > self.spec.width or steps_needed(text) > width // WIDTH_STRIDE:
             return picture, label
-        return both, text
+        return beside(picture, right), text
 
     def _draw(self, recipe: CaptchaRecipe, epoch: int, index: int) -> tuple[np.ndarray, str]:
         if self._package is None:

@@ -213,7 +213,7 @@ class Run:
     @property
     def train_widths(self) -> np.ndarray | None:
         """By which batches are made up; None where nothing is read from disk."""
-        if self.widths is None or self.options.fresh == 1:
+        if self.widths is None or self.options.fresh == 1 or self.options.overfit_batch:
             return None
         return np.minimum(self.widths[: len(self.data.train)], self.spec.width)
 

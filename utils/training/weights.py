@@ -31,7 +31,7 @@ def changed_charset(
     """
     if change == "replace":
         return wanted
-    missing = old.missing(map(old.fold, labels))
+    missing = old.missing(labels if change == "extend" else map(old.fold, labels))
     if not missing:
         return old
     if change == "extend":
@@ -83,7 +83,10 @@ def _take_over(model: CRNN, checkpoint: Checkpoint, charset: Charset) -> int:
             "leave --backbone, --neck, --hidden_size, --num_layers, --img_height to the checkpoint"
         ) from None
     before = checkpoint.header.charset.characters
-    old_classes, classes = ["", *before], ["", *charset.characters]
+    # A class that is written differently now, such as a letter in the other case, is the same one.
+    was = {charset.fold(ch): ch for ch in reversed(before)}
+    classes = ["", *(ch if ch in before else was.get(ch, ch) for ch in charset.characters)]
+    old_classes = ["", *before]
     assert isinstance(model.head, nn.Linear)
     return carry_head(weight, bias, old_classes, classes, model.head) - 1
 

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from tqdm import tqdm
 
 from utils.dataset import Row
 from utils.picture import ImageSpec, PictureError, picture_size, width_at_ratio
+
+AT_ONCE = 4096
+"""Rows that are looked at together: a pool holds all that it is given."""
 
 
 def widths_at_ratio(rows: Sequence[Row], spec: ImageSpec) -> np.ndarray:
@@ -22,5 +26,11 @@ def widths_at_ratio(rows: Sequence[Row], spec: ImageSpec) -> np.ndarray:
             return spec.width
         return width_at_ratio(*(size[::-1] if spec.direction == "vertical" else size), spec)
 
-    with ThreadPoolExecutor() as pool:
-        return np.fromiter(pool.map(width, rows, chunksize=256), np.int64, len(rows))
+    found = np.empty(len(rows), np.int64)
+    bar = tqdm(desc="widths", total=len(rows), unit="picture", disable=None, leave=False)
+    with ThreadPoolExecutor() as pool, bar:
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            found[start : start + len(some)] = list(pool.map(width, some))
+            bar.update(len(some))
+    return found
