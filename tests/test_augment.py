@@ -102,7 +102,7 @@ def pictures_of(folder: Path, spec: ImageSpec, augment: str) -> TrainingPictures
 
 
 def labels_of(pictures: TrainingPictures, epochs: int = 10) -> list[str]:
-    from utils.training.pictures import Block
+    from utils.training.batch import Block
 
     found = []
     for epoch in range(epochs):

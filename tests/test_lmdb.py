@@ -16,8 +16,9 @@ from small_run import run, weights
 
 import inference
 import utils.lmdb
-from utils.data import lmdb_set
-from utils.data.lmdb_set import LmdbRows, read_lmdb, write_lmdb
+from utils.data import lmdb_set, lmdb_writer
+from utils.data.lmdb_set import LmdbRows, read_lmdb
+from utils.data.lmdb_writer import write_lmdb
 from utils.dataset import BadRows, Row, open_dataset, read_labels
 from utils.errors import UserError
 from utils.recognizer import Recognizer
@@ -129,7 +130,7 @@ def test_the_fingerprint_knows_where_labels_end_and_which_rows_there_are(tmp_pat
 
 def test_a_disk_that_is_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A small map stands for the disk."""
-    monkeypatch.setattr(lmdb_set, "FIRST_SIZE", 2**15)
+    monkeypatch.setattr(lmdb_writer, "FIRST_SIZE", 2**15)
     monkeypatch.setattr(lmdb, "MapFullError", KeyError)
     with pytest.raises(UserError, match=r"cannot be written \(.*MDB_MAP_FULL.*is the disk full"):
         write_lmdb(tmp_path / "set", [(b"x" * 100_000, "x")])
@@ -137,8 +138,8 @@ def test_a_disk_that_is_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_map_that_is_full_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(lmdb_set, "FIRST_SIZE", 2**16)
-    monkeypatch.setattr(lmdb_set, "AT_ONCE", 7)
+    monkeypatch.setattr(lmdb_writer, "FIRST_SIZE", 2**16)
+    monkeypatch.setattr(lmdb_writer, "AT_ONCE", 7)
     pictures = [bytes([i]) * 5000 for i in range(100)]
     assert write_lmdb(tmp_path / "set", ((data, "x") for data in pictures)) == 100
     assert [row.picture.read_bytes() for row in rows_of(tmp_path / "set")] == pictures

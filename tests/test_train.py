@@ -23,7 +23,7 @@ from utils.synth.captcha import CaptchaRecipe
 from utils.training import state
 from utils.training.console import idle_flags
 from utils.training.data import FRESH_EPOCH, read_data
-from utils.training.setup import COMMON_DEFAULTS
+from utils.training.resolve import COMMON_DEFAULTS
 from utils.training.weights import RANDOM_WEIGHTS
 
 

@@ -27,7 +27,7 @@ from utils.recognizer import Recognizer
 from utils.text.alignment import text_log_probs
 from utils.training import curves
 from utils.training.calibrate import tempered
-from utils.training.setup import with_newer_options
+from utils.training.resolve import with_newer_options
 from utils.training.state import Progress, goodness
 
 EXACT = [("ab", "ab"), ("cd", "xx")]

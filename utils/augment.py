@@ -9,6 +9,7 @@ make of it. Each picture gets a few changes, drawn anew each time it is read.
 from __future__ import annotations
 
 import io
+import itertools
 import random
 import sys
 from collections.abc import Callable
@@ -43,10 +44,8 @@ def perspective(image: Image.Image, strength: float, rng: random.Random) -> Imag
         out = rng.uniform(-most / 3, most)
         return place + (out if place == end else -out)
 
-    corners = [
-        (moved(x, width), moved(y, height))
-        for x, y in ((0, 0), (0, height), (width, height), (width, 0))
-    ]
+    corners = [(moved(x, width), moved(y, height))
+               for x, y in ((0, 0), (0, height), (width, height), (width, 0))]  # fmt: skip
     return _transformed(image, Image.Transform.QUAD, [value for pair in corners for value in pair])
 
 
@@ -78,13 +77,12 @@ def elastic(image: Image.Image, strength: float, rng: random.Random) -> Image.Im
 
     grid = [[point(column, row) for column in range(columns + 1)] for row in range(rows + 1)]
     cells = []
-    for row in range(rows):
-        for column in range(columns):
-            box = (width * column // columns, height * row // rows,
-                   width * (column + 1) // columns, height * (row + 1) // rows)  # fmt: skip
-            corners = (grid[row][column], grid[row + 1][column], grid[row + 1][column + 1],
-                       grid[row][column + 1])  # fmt: skip
-            cells.append((box, [value for pair in corners for value in pair]))
+    for row, column in itertools.product(range(rows), range(columns)):
+        box = (width * column // columns, height * row // rows,
+               width * (column + 1) // columns, height * (row + 1) // rows)  # fmt: skip
+        corners = (grid[row][column], grid[row + 1][column], grid[row + 1][column + 1],
+                   grid[row][column + 1])  # fmt: skip
+        cells.append((box, [value for pair in corners for value in pair]))
     return _transformed(image, Image.Transform.MESH, cells)
 
 
@@ -221,12 +219,11 @@ class Options:
     config: str | None = option(None, "TOML recipe that presets flags")
 
     def problems(self) -> list[str]:
-        found = [] if self.picture else ["no picture is given"]
         try:
             check_output_file(self.output_path)
         except UserError as error:
-            found.append(f"--output_path {error}")
-        return found
+            return [f"--output_path {error}"]
+        return [] if self.picture else ["no picture is given"]
 
 
 def main(argv=None) -> int:
@@ -238,13 +235,12 @@ def main(argv=None) -> int:
     rng = random.Random(options.seed)
     pictures, captions = [], []
     for name, change in CHANGES.items():
-        for number in range(SHEET_COLUMNS):
-            strength = (number % 3 + 1) / 3
+        for strength in (1 / 3, 2 / 3, 1.0) * 2:
             pictures.append(change(image, strength, rng))
             captions.append(f"{name} {strength:.1f}")
-    for name in [level for level in LEVELS if level != "none"]:
-        pictures += [augmented(image, name, rng) for _ in range(2 * SHEET_COLUMNS)]
-        captions += [f"--augment {name}"] * (2 * SHEET_COLUMNS)
+    for name in [level for level in LEVELS if level != "none"] * 2:
+        pictures += [augmented(image, name, rng) for _ in range(SHEET_COLUMNS)]
+        captions += [f"--augment {name}"] * SHEET_COLUMNS
     write_contact_sheet(options.output_path, pictures, captions, columns=SHEET_COLUMNS)
     print(f"each change, and each level: {options.output_path}")
     return 0

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from utils.data.lmdb_set import need_lmdb, write_lmdb
+from utils.data.lmdb_set import need_lmdb
+from utils.data.lmdb_writer import write_lmdb
 from utils.data.survey import Survey, look_at, survey_of
 from utils.dataset import BadRows, Row, is_split, read_split
 from utils.errors import UserError, run_script

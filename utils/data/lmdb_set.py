@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,9 @@ import numpy as np
 
 from utils.dataset import LMDB_FILE, BadRows, LazyRows, Row
 from utils.errors import UserError
-from utils.files import whole_folder
 from utils.picture import PictureError
 
 NUM_SAMPLES = b"num-samples"
-
-FIRST_SIZE = 2**26
-"""Bytes of the map of a new one, which doubles when it is full."""
-
-AT_ONCE = 1000
-"""Pictures of one transaction."""
 
 
 def image_key(index: int) -> bytes:
@@ -220,38 +212,3 @@ def count_of(folder: Path) -> int:
             "expected two for each; copy or make it anew"
         )
     return count
-
-
-def write_lmdb(folder: Path, rows: Iterable[tuple[bytes, str]]) -> int:
-    """Encoded pictures and their labels as an LMDB, whole or not at all; returns how many."""
-    lmdb = need_lmdb()
-    with whole_folder(folder) as temporary:
-        count, pairs = 0, iter(rows)
-        with lmdb.open(str(temporary), map_size=FIRST_SIZE) as store:
-            while some := list(islice(pairs, AT_ONCE)):
-                items = {}
-                for picture, label in some:
-                    count += 1
-                    items[image_key(count)] = picture
-                    items[label_key(count)] = label.encode("utf-8")
-                _put(store, items)
-            _put(store, {NUM_SAMPLES: str(count).encode()})
-        (temporary / "lock.mdb").unlink(missing_ok=True)
-    return count
-
-
-def _put(store: Any, items: dict[bytes, bytes]) -> None:
-    """All of them in one transaction, in a map that grows where it is full."""
-    lmdb = need_lmdb()
-    while True:
-        try:
-            with store.begin(write=True) as transaction:
-                for key, value in items.items():
-                    transaction.put(key, value)
-            return
-        except lmdb.MapFullError:
-            store.set_mapsize(2 * store.info()["map_size"])
-        except lmdb.Error as error:
-            raise UserError(
-                f"{store.path()}: cannot be written ({error}); is the disk full?"
-            ) from None

@@ -17,7 +17,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from utils.errors import UserError
-from utils.training.pictures import Batch, Block, TrainingPictures, as_input
+from utils.training.batch import Batch, Block
+from utils.training.pictures import TrainingPictures, as_input
 
 WINDOW = 32
 """Batches that are made up together, of like widths: more make them more alike, and less mixed."""

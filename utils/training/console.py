@@ -11,7 +11,7 @@ import torch
 
 from models.registry import BACKBONES, backbone_entry
 from models.transfer import count_parameters
-from utils.training.setup import OVERFIT
+from utils.training.resolve import OVERFIT
 from utils.training.state import Progress, goodness
 from utils.training.weights import RANDOM_WEIGHTS
 

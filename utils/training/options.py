@@ -25,7 +25,10 @@ class TrainOptions:
     config: str | None = option(
         None, "TOML recipe that presets flags, such as recipes/classic.toml"
     )
-    data_root: str = option("./data", "data set with train/ and val/, each with labels.txt, an LMDB, or several of these")
+    data_root: str = option(
+        "./data",
+        "data set with train/ and val/, each with labels.txt, an LMDB, or several of these",
+    )
     select: str | None = option(
         None, "train on the sets in these folders below train/ only, such as MJ-ST"
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from operator import itemgetter
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,59 +21,14 @@ from utils.picture import (
     open_picture,
     prepare,
     prepared_width,
-    stack,
     width_at_ratio,
 )
 from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
 from utils.synth.dice import seeded_generator
 from utils.synth.fast import FastRenderer
 from utils.text.charset import Charset
+from utils.training.batch import Batch, Block, collate, join
 from utils.training.labels import WIDTH_STRIDE, steps_needed
-
-
-@dataclass(frozen=True)
-class Block:
-    """Pictures of one step, or of a few that are made together: places in the training split, or
-    of the epoch's fresh. `index` is that of the first step."""
-
-    epoch: int
-    index: int
-    pictures: list[int]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """images (N, Ch, H, W), widths (N,) or None (all full), targets (N, S), target_lengths (N,).
-
-    Images are what a network takes, or bytes that `as_input` makes into that: what a worker hands
-    on is a quarter as large then.
-    """
-
-    images: Tensor
-    widths: Tensor | None
-    targets: Tensor
-    target_lengths: Tensor
-
-    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        widths = None if self.widths is None else change(self.widths)
-        return Batch(change(self.images), widths, change(self.targets), change(self.target_lengths))
-
-    def pin_memory(self) -> Batch:
-        """Called by the DataLoader, so that copies to a GPU do not wait."""
-        return self.each(Tensor.pin_memory)
-
-    def split(self, size: int) -> Iterator[Batch]:
-        """Batches of `size` pictures, the last one of what is left; no copies."""
-        for start in range(0, len(self.images), size):
-            yield self.each(itemgetter(slice(start, start + size)))
-
-    def to(self, device: torch.device) -> Batch:
-        """On that device, but for the target lengths, which the loss wants on the CPU."""
-        images = self.images.to(device, non_blocking=True)
-        widths = None if self.widths is None else self.widths.to(device, non_blocking=True)
-        targets = self.targets.to(device, non_blocking=True)
-        images = images.contiguous(memory_format=torch.channels_last)
-        return Batch(images, widths, targets, self.target_lengths)
 
 
 class FreshPictures:
@@ -219,41 +173,3 @@ def as_input(images: Tensor, spec: ImageSpec) -> Tensor:
     images = images.float()
     mean, std = (images.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
     return images.mul_(1 / (255 * std)).sub_(mean / std)
-
-
-def collate(items: list[tuple[np.ndarray, str]], charset: Charset) -> Batch:
-    """Prepared pictures with their labels -> Batch."""
-    images, widths = stack([picture for picture, _ in items])
-    encoded = [charset.encode(label) for _, label in items]
-    targets = torch.zeros(len(items), max(map(len, encoded)), dtype=torch.long)
-    for row, ids in zip(targets, encoded, strict=True):
-        row[: len(ids)] = torch.tensor(ids)
-    full = bool((widths == images.shape[3]).all())
-    return Batch(
-        torch.from_numpy(images),
-        None if full else torch.from_numpy(widths),
-        targets,
-        torch.tensor([len(ids) for ids in encoded]),
-    )
-
-
-def join(one: Batch, other: Batch) -> Batch:
-    """Two batches as one; pictures and targets padded on the right with zeros."""
-    width = max(one.images.shape[3], other.images.shape[3])
-    longest = max(one.targets.shape[1], other.targets.shape[1])
-    both = (one, other)
-    images = [F.pad(batch.images, (0, width - batch.images.shape[3])) for batch in both]
-    widths = [
-        torch.full_like(batch.target_lengths, batch.images.shape[3])
-        if batch.widths is None
-        else batch.widths
-        for batch in both
-    ]
-    targets = [F.pad(batch.targets, (0, longest - batch.targets.shape[1])) for batch in both]
-    full = all(bool((each == width).all()) for each in widths)
-    return Batch(
-        torch.cat(images),
-        None if full else torch.cat(widths),
-        torch.cat(targets),
-        torch.cat([one.target_lengths, other.target_lengths]),
-    )

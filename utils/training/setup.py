@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -16,7 +15,7 @@ from models.config import ModelConfig
 from models.crnn import CRNN
 from models.registry import backbone_entry
 from models.transfer import freeze
-from utils.checkpoint import Checkpoint, load_checkpoint
+from utils.checkpoint import Checkpoint
 from utils.device import half_precision, pick_device, share_cores
 from utils.errors import UserError
 from utils.files import check_output_file, remove_leftovers
@@ -26,11 +25,10 @@ from utils.text.charset import Charset
 from utils.training.curves import need_tensorboard
 from utils.training.data import Data, check_same_data, choose_charset, read_data
 from utils.training.labels import check_fits, check_known
+from utils.training.resolve import resolve_options
 from utils.training.state import (
     RUN_FILES,
-    STATE_KEYS,
     carry_best,
-    check_unchanged,
     keep_previous_run,
     seed_everything,
 )
@@ -39,90 +37,6 @@ from utils.training.widths import widths_at_ratio
 
 if TYPE_CHECKING:
     from utils.training.options import TrainOptions
-
-COMMON_DEFAULTS: dict[str, Any] = {
-    "hidden_size": 256,
-    "num_layers": 2,
-    "img_height": 60,
-    "img_width": 160,
-    "img_channels": 1,
-    "keep_ratio": False,
-    "lr": 1e-3,
-    "batch_size": 32,
-    "optimizer": "adamw",
-}
-FREE_ON_RESUME = frozenset(
-    {"resume", "config", "data_root", "save_dir", "device", "num_workers", "num_threads"}
-)
-FROM_CHECKPOINT = (
-    "backbone", "neck", "hidden_size", "num_layers", "dropout", "img_height", "img_channels"
-)  # fmt: skip
-OVERFIT = {"dropout": 0.0, "color_jitter": 0.0, "augment": "none", "fresh": 0.0,
-           "scheduler": "constant", "warmup": 0.0}  # fmt: skip
-
-
-def resolve_options(
-    parsed: Parsed[TrainOptions],
-) -> tuple[TrainOptions, Checkpoint | None, Checkpoint | None]:
-    """Options with every default filled in, the checkpoint to resume, the one to start from."""
-    options, given = parsed.options, parsed.given
-    if options.resume is not None:
-        resumed = _resumed(options)
-        if resumed is None:
-            options = dataclasses.replace(options, resume=None)
-        else:
-            assert resumed.training is not None
-            stored = with_newer_options(type(options), resumed.training["options"])
-            changed = {name: getattr(options, name) for name in sorted(given)}
-            check_unchanged(stored, changed, FREE_ON_RESUME, resumed.path)
-            free = {name: value for name, value in changed.items() if name in FREE_ON_RESUME}
-            free.setdefault("save_dir", str(resumed.path.parent))  # wherever the run now lies
-            stored = {name: _tuple(value) for name, value in stored.items()}
-            return type(options)(**{**stored, **free}), resumed, None
-    init_from = load_checkpoint(options.init_from) if options.init_from else None
-    values: dict[str, Any] = {}
-    if init_from is not None:
-        config = dataclasses.asdict(init_from.header.model)
-        values = {name: config[name] for name in FROM_CHECKPOINT if name not in given}
-        if "img_width" not in given:
-            values["img_width"] = init_from.header.image.width
-        if "keep_ratio" not in given:
-            values["keep_ratio"] = init_from.header.image.keep_ratio
-    options = dataclasses.replace(options, **values)
-    defaults = {**COMMON_DEFAULTS, **backbone_entry(options.backbone).defaults}
-    unset = {name: value for name, value in defaults.items() if getattr(options, name) is None}
-    if options.overfit_batch:
-        unset |= OVERFIT
-    return dataclasses.replace(options, **unset), None, init_from
-
-
-def with_newer_options(cls: type, stored: dict[str, Any]) -> dict[str, Any]:
-    """A run's options, and what goes without saying for those that it did not have yet."""
-    before = {field.name: field.default for field in dataclasses.fields(cls)}
-    before["renderer"] = "package"
-    if "monitor" not in stored and stored.get("scheduler") in ("step", "constant"):
-        stored = stored | {"warmup": 0.0}  # they had none
-    return before | stored
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _resumed(options: TrainOptions) -> Checkpoint | None:
-    """The checkpoint to go on with; None for `auto` where there is none yet."""
-    path = Path(options.save_dir) / "last.pth" if options.resume == "auto" else options.resume
-    assert path is not None
-    if options.resume == "auto" and not Path(path).exists():
-        print(f"--resume auto: no {path} yet, so this is a new run")
-        return None
-    checkpoint = load_checkpoint(path)
-    if checkpoint.training is None or not checkpoint.training.keys() >= STATE_KEYS:
-        raise UserError(
-            f"--resume {path}: it holds weights but no whole training state; resume from last.pth, "
-            "or start from these weights with --init_from"
-        )
-    return checkpoint
 
 
 def image_spec(options: TrainOptions, start: Checkpoint | None) -> ImageSpec:
