@@ -92,6 +92,26 @@ def test_a_killed_worker_is_told_in_one_sentence(
         run(tiny_data, tmp_path / "run", "--num_workers", "1")
 
 
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(104, "reset"), EOFError(), FileNotFoundError(2, "no socket")]
+)
+def test_a_worker_that_is_killed_while_it_hands_on_a_batch(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Then it is a connection that breaks, in the process that takes the batch."""
+
+    class Broken:
+        def __init__(self, *words, **more) -> None:
+            pass
+
+        def __iter__(self):
+            raise error
+
+    monkeypatch.setattr("utils.training.batches.DataLoader", Broken)
+    with pytest.raises(UserError, match="a process that prepares pictures was killed"):
+        run(tiny_data, tmp_path / "run", "--num_workers", "1")
+
+
 def test_an_error_of_ours_in_a_worker_is_not_called_a_kill(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

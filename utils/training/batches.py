@@ -20,6 +20,11 @@ from utils.errors import UserError
 from utils.training.batch import Batch, Block
 from utils.training.pictures import TrainingPictures, as_input
 
+KILLED = (
+    "a process that prepares pictures was killed (out of memory?); go on with --resume auto, and "
+    "with a smaller --num_workers if it happens again"
+)
+
 WINDOW = 32
 """Batches that are made up together, of like widths: more make them more alike, and less mixed."""
 
@@ -148,6 +153,10 @@ def _prepared(
     except UserError as error:  # from a worker, wrapped in its traceback
         sentence = str(error).strip().splitlines()[-1]
         raise UserError(sentence.removeprefix("utils.errors.UserError: ")) from None
+    except (ConnectionError, EOFError, FileNotFoundError) as error:
+        if str(error).startswith("Caught "):  # what a worker itself ran into
+            raise
+        raise UserError(KILLED) from None  # while it handed on a batch
 
 
 def _drawn_ahead(pictures: TrainingPictures, order: EpochBatches) -> Generator[Batch]:
@@ -195,7 +204,4 @@ def losses_told() -> Iterator[None]:
     except RuntimeError as error:
         if not re.search("DataLoader worker.*(killed by signal|exited unexpectedly)", str(error)):
             raise
-        raise UserError(
-            "a process that prepares pictures was killed (out of memory?); go on with "
-            "--resume auto, and with a smaller --num_workers if it happens again"
-        ) from None
+        raise UserError(KILLED) from None
