@@ -202,9 +202,12 @@ def evaluate(options: Options) -> int:
     models = [Path(path) for path in options.compare] or [options.find_model()]
     readers = [options.load_recognizer(model) for model in models]
     decoders = [options.make_decoder(reader) for reader in readers]
+    pictures: list[Source] = [row.picture for row in rows]
+    alike = Alike.of(options.alike) if options.alike else Alike()
+    name = f"{data.root}" if data.is_one_split else f"{data.root}, split {options.split}"
     evaluations: list[Evaluation] = []
     for model, reader, decoder in zip(models, readers, decoders, strict=True):
-        predictions, speed = options.read(reader, decoder, [row.picture for row in rows])
+        predictions, speed = options.read(reader, decoder, pictures)
         if not evaluations:
             errors = [prediction.error for prediction in predictions]
             for sentence in bad_rows.settle_pictures(rows, errors):
@@ -213,16 +216,14 @@ def evaluate(options: Options) -> int:
             Case.of(row.path.relative_to(data.root).as_posix(), prediction, row.label)
             for row, prediction in zip(rows, predictions, strict=True)
         ]
-        alike = Alike.of(options.alike) if options.alike else Alike()
         unknown = reader.charset.missing(reader.charset.fold(row.label) for row in rows)
-        name = f"{data.root}" if data.is_one_split else f"{data.root}, split {options.split}"
         evaluations.append(
             Evaluation(
                 str(model), name, cases, left_out, unknown, alike, decoder.charset.fold,
                 sets_of(rows), protocol_of(decoder.charset),
             )
         )  # fmt: skip
-    return tell(options, evaluations, [row.picture for row in rows], speed)
+    return tell(options, evaluations, pictures, speed)
 
 
 def tell(options: Options, found: list[Evaluation], pictures: list[Source], speed: str) -> int:

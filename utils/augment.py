@@ -200,7 +200,7 @@ def _transformed(image: Image.Image, method: Image.Transform, data: list) -> Ima
 
 
 def _paper(image: Image.Image):
-    """The colour most common on the edge, which fills what comes from outside."""
+    """The middle colour of the edge (median), which fills what comes from outside."""
     values = np.asarray(image)
     edge = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
     middle = np.median(edge.reshape(len(edge), -1), axis=0).round().astype(int).tolist()

@@ -78,13 +78,13 @@ def open_dataset(path: str | Path, bad_rows: BadRows, only: Sequence[str] = SPLI
         if (root / called).is_dir()
     }
     if not folders:
-        sets = read_sets(root, bad_rows) if _sets_below(root) else None
-        if sets is None:
+        below = _sets_below(root)
+        if not below:
             raise UserError(
                 f"data root {root}: no labels.txt, no LMDB and no folder train, val or test is in "
                 "it; make a set with python generate_data.py"
             )
-        return DataSet(root, dict.fromkeys(only, sets), None, True)
+        return DataSet(root, dict.fromkeys(only, _joined(root, below, bad_rows)), None, True)
     splits = {}
     for name, folder in folders.items():
         if name in only:
@@ -104,10 +104,15 @@ def read_sets(folder: Path, bad_rows: BadRows) -> Sequence[Row]:
     below = [] if is_split(folder) else _sets_below(folder)
     if not below:
         return read_split(folder, bad_rows)
+    return _joined(folder, below, bad_rows)
+
+
+def _joined(root: Path, folders: list[Path], bad_rows: BadRows) -> Sequence[Row]:
+    """Sets below a root as one, by their names."""
     from utils.data.joined import JoinedRows
 
     return JoinedRows(
-        {path.relative_to(folder).as_posix(): read_split(path, bad_rows) for path in below}
+        {path.relative_to(root).as_posix(): read_split(path, bad_rows) for path in folders}
     )
 
 

@@ -171,9 +171,8 @@ def read_table(path: Path, folder: Path) -> list[tuple[int, list[str]]]:
 
     def known(delimiter: str) -> tuple[int, int]:
         words = [line.partition(delimiter)[0].strip(' "') for line in text.splitlines()[:200]]
-        return sum(is_there(folder / word.replace("\\", "/")) for word in words), text.count(
-            delimiter
-        )
+        there = sum(is_there(folder / word.replace("\\", "/")) for word in words)
+        return there, text.count(delimiter)
 
     try:
         table = cut(max(",;\t", key=known))

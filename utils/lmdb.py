@@ -69,13 +69,13 @@ def main(argv=None) -> int:
     if options.command == "show":
         return show(parts[0], options)
     folder = Path(options.output_dir or "")
-    checked = BadRows(options.max_bad_rows)
+    checked, total = BadRows(options.max_bad_rows), sum(map(len, parts))
 
     def good() -> Iterator[tuple[bytes, str]]:
-        for row, data, _ in look_at(chain.from_iterable(parts), checked, sum(map(len, parts))):
+        for row, data, _ in look_at(chain.from_iterable(parts), checked, total):
             yield data, row.label
         checked.settle()
-        if not sum(map(len, parts)) - len(checked.sentences):
+        if len(checked.sentences) == total:
             raise UserError(f"{', '.join(options.sources)}: no picture is in it")
 
     count = write_lmdb(folder, good())
