@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edit_lmdb import edit
 from lively import write_checkpoint
 from small_run import run, weights
-from test_lmdb import edit
 
 import inference
 import utils.lmdb

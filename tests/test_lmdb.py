@@ -12,6 +12,7 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
+from edit_lmdb import edit
 from small_run import run, weights
 
 import inference
@@ -36,18 +37,6 @@ def stored(tiny_data: Path, tmp_path: Path) -> Path:
         assert call("make", tiny_data / name, "--output_dir", root / name) == 0
     shutil.copy(tiny_data / "dataset.json", root)
     return root
-
-
-def edit(folder: Path, **changes: str | bytes | None) -> None:
-    """Set or delete keys, whose hyphens are written as _."""
-    lmdb_set.close_all()
-    with lmdb.open(str(folder)) as store, store.begin(write=True) as transaction:
-        for name, value in changes.items():
-            key = name.replace("_", "-").encode()
-            if value is None:
-                transaction.delete(key)
-            else:
-                transaction.put(key, value.encode() if isinstance(value, str) else value)
 
 
 def rows_of(folder: Path, allowed: int = 0) -> LmdbRows:
