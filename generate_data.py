@@ -1,6 +1,7 @@
-"""Make a data set of synthetic captchas: pictures, labels.txt, dataset.json and samples.png.
+"""Make a data set of captchas or words: pictures, labels.txt, dataset.json and samples.png.
 
 python generate_data.py --num_samples 10000 --charset digits --output_dir data/digits
+python generate_data.py --kind word --output_dir data/words     words as signs show them
 python generate_data.py --resume                  go on where the last run stopped
 python generate_data.py --resume --num_samples N  add to a set, under the same other flags
 
@@ -15,20 +16,25 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tqdm import tqdm
 
+from utils.augment import LEVELS
 from utils.dataset import SPLITS
 from utils.device import usable_cores
 from utils.errors import UserError, run_script
 from utils.files import check_output_file, remove_leftovers, write_text
-from utils.options import option, parse
+from utils.options import Parsed, option, parse
 from utils.picture import open_picture
 from utils.show.contact_sheet import write_contact_sheet
 from utils.synth.captcha import RENDERERS, CaptchaRecipe, font_problems
 from utils.synth.description import check_target, describe, split_sizes, write_description
 from utils.synth.drawing import draw_all, file_name, split_chunks
+from utils.synth.fonts import find_fonts
+from utils.synth.recipes import KINDS, Recipe
+from utils.synth.words import SYSTEM_WORDS, WordRecipe, word_problems
 from utils.text.charset import PRESETS, preset_charset, read_charset_file
 
 SAMPLES = 20
@@ -37,20 +43,33 @@ SAMPLES = 20
 @dataclass(frozen=True)
 class GenerateOptions:
     output_dir: str = option("./data", "folder of the data set")
+    kind: str = option("captcha", "what to draw", tuple(KINDS))
     num_samples: int = option(50_000, "pictures of all splits together", least=1)
-    width: int = option(160, "width of a picture in pixels", least=16, most=4096)
-    height: int = option(60, "height of a picture in pixels", least=16, most=4096)
-    min_length: int = option(4, "fewest characters of a label", least=1)
-    max_length: int = option(8, "most characters of a label", least=1)
-    charset: str | None = option(None, "characters to draw (default: alnum62)", tuple(PRESETS))
+    width: int = option(160, "width of a captcha in pixels", least=16, most=4096)
+    height: int = option(
+        None, "pixels (default: 60; words: 48, and less, down to a third)", least=16, most=4096
+    )
+    min_length: int = option(None, "fewest characters of a label (default: 4; words: 1)", least=1)
+    max_length: int = option(None, "most characters of a label (default: 8; words: 20)", least=1)
+    charset: str | None = option(
+        None, "characters to draw (default: alnum62; words: printable)", tuple(PRESETS)
+    )
     charset_file: str | None = option(None, "UTF-8 file of characters to draw, one a line")
     split_ratio: tuple[float, ...] = option(
         (0.8, 0.1, 0.1), "shares of train, val and test", least=0, most=1
     )
-    fonts: tuple[str, ...] = option((), "TrueType fonts (default: the captcha package's own)")
-    renderer: str = option(
-        "package", "the captcha package, or our own of its look, faster", RENDERERS
+    fonts: tuple[str, ...] = option(
+        (), "fonts, folders of fonts, or system (default: the captcha package's own; words: system)"
     )
+    renderer: str = option(
+        "package", "of captchas: the captcha package, or our own of its look, faster", RENDERERS
+    )
+    words: str | None = option(
+        None, f"UTF-8 text whose words are drawn (default: {SYSTEM_WORDS}, where there is one)"
+    )
+    number_share: float = option(0.1, "of words, how many are numbers", least=0, most=1)
+    random_share: float = option(0.1, "of words, how many are random strings", least=0, most=1)
+    augment: str = option("medium", "how much words are turned, bent, blurred...", tuple(LEVELS))
     seed: int = option(0, "the same seed draws the same pictures")
     num_workers: int | None = option(
         None, "processes that draw (default: all usable cores)", least=1
@@ -62,28 +81,44 @@ class GenerateOptions:
     def sizes(self) -> dict[str, int]:
         return split_sizes(self.num_samples, self.split_ratio)
 
-    def recipe(self) -> CaptchaRecipe:
-        if self.charset_file:
-            charset = read_charset_file(self.charset_file)
-        else:
-            charset = preset_charset(self.charset or "alnum62")
-        return CaptchaRecipe(
-            charset.characters,
-            charset.name,
-            self.min_length,
-            self.max_length,
-            self.width,
-            self.height,
-            self.fonts,
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Fewest and most characters."""
+        usual = (1, 20) if self.kind == "word" else (4, 8)
+        return self.min_length or usual[0], self.max_length or usual[1]
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Raises UserError for a charset file or fonts that cannot be used."""
+        preset = self.charset or ("printable" if self.kind == "word" else "alnum62")
+        charset = (
+            read_charset_file(self.charset_file) if self.charset_file else preset_charset(preset)
+        )
+        drawn = (charset.characters, charset.name)
+        if self.kind == "captcha":
+            fonts = tuple(find_fonts(self.fonts))
+            return CaptchaRecipe(*drawn, *self.lengths, self.width, self.height or 60, fonts)
+        fonts = tuple(find_fonts(self.fonts or ("system",)))
+        words = self.words or (str(SYSTEM_WORDS) if SYSTEM_WORDS.is_file() else None)
+        return WordRecipe(
+            *drawn,
+            *self.lengths,
+            self.height or 48,
+            fonts,
+            words,
+            self.number_share,
+            self.random_share,
+            self.augment,
         )
 
     def problems(self) -> list[str]:
         """What does not go together, a sentence each."""
         problems = []
-        if self.max_length < self.min_length:
+        shortest, longest = self.lengths
+        if longest < shortest:
             problems.append(
-                f"--max_length {self.max_length}: less than --min_length {self.min_length}; "
-                "raise the one or lower the other"
+                f"--max_length {longest}: less than --min_length {shortest}; raise the one or "
+                "lower the other"
             )
         if self.charset and self.charset_file:
             problems.append("--charset and --charset_file: both are given; leave one out")
@@ -104,14 +139,21 @@ class GenerateOptions:
         except UserError as error:
             problems.append(f"--output_dir {error}")
         try:
-            problems += font_problems(self.recipe())
+            recipe = self.recipe
+            if isinstance(recipe, CaptchaRecipe):
+                problems += font_problems(recipe)
+            elif longest >= shortest:
+                problems += word_problems(recipe)
         except UserError as error:
             problems.append(str(error))
         return problems
 
 
 def main(argv: list[str] | None = None) -> int:
-    options = parse(GenerateOptions, argv, __doc__ or "").options
+    parsed = parse(GenerateOptions, argv, __doc__ or "")
+    options = parsed.options
+    for name in idle_flags(parsed):
+        print(f"warning: --{name} has no effect on --kind {options.kind}")
     try:
         generate(options)
     except KeyboardInterrupt:
@@ -120,9 +162,20 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+IDLE = {
+    "captcha": ("words", "number_share", "random_share", "augment"),
+    "word": ("width", "renderer"),
+}
+"""Flags that a kind does not know."""
+
+
+def idle_flags(parsed: Parsed[GenerateOptions]) -> list[str]:
+    return [name for name in IDLE[parsed.options.kind] if name in parsed.given]
+
+
 def generate(options: GenerateOptions) -> None:
     """Draw what is missing of the set, labels.txt of a split after its last picture."""
-    root, recipe = Path(options.output_dir), options.recipe()
+    root, recipe = Path(options.output_dir), options.recipe
     sizes = {split: size for split, size in options.sizes.items() if size}
     workers = usable_cores() if options.num_workers is None else options.num_workers
     description = describe(
@@ -134,11 +187,7 @@ def generate(options: GenerateOptions) -> None:
     for folder in (root, *(root / split for split in sizes)):
         folder.mkdir(exist_ok=True)
         remove_leftovers(folder)
-    print(
-        f"{root}: {options.num_samples:,} captchas of {recipe.min_length} to {recipe.max_length} "
-        f"characters of {recipe.charset_name} ({len(recipe.characters)}), "
-        f"{recipe.width} x {recipe.height}, seed {options.seed}"
-    )
+    print(f"{root}: {options.num_samples:,} {recipe}, seed {options.seed}")
     chunks = split_chunks(root, recipe, sizes, options.seed, options.renderer)
     labels: dict[str, list[str]] = {split: [] for split in sizes}
     new, started = 0, time.perf_counter()

@@ -122,15 +122,6 @@ def test_fonts_that_lack_a_glyph_are_named_with_the_characters():
     assert problems[0].startswith("font DejaVuSans.ttf has no glyph for '\u4e2d\u6587' (2 of 4")
 
 
-def test_every_font_that_is_missing_is_named(tmp_path):
-    recipe = CaptchaRecipe("a", "a", fonts=("no 1.ttf", str(tmp_path), DEJAVU))
-    problems = font_problems(recipe)
-    assert [problem.split(":")[0] for problem in problems] == [
-        "--fonts no 1.ttf",
-        f"--fonts {tmp_path}",
-    ]
-
-
 def test_a_file_that_is_no_font(tmp_path):
     path = tmp_path / "text.ttf"
     path.write_text("not a font", encoding="utf-8")

@@ -22,7 +22,7 @@ from utils.data.rows import facts as facts
 from utils.data.rows import relabelled as relabelled
 from utils.errors import UserError
 from utils.picture import PictureError, open_picture
-from utils.synth.captcha import CaptchaRecipe
+from utils.synth.recipes import Recipe, recipe_from_json
 
 SPLITS = ("train", "val", "test")
 ALSO_CALLED = {"train": "training", "val": "validation", "test": "evaluation"}
@@ -38,7 +38,7 @@ class DataSet:
 
     root: Path
     splits: dict[str, Sequence[Row]]
-    recipe: CaptchaRecipe | None
+    recipe: Recipe | None
     is_one_split: bool = False
 
     def split(self, name: str) -> Sequence[Row]:
@@ -194,7 +194,7 @@ def check_pictures(rows: Sequence[Row], bad_rows: BadRows) -> Sequence[Row]:
     return [row for row, sentence in zip(rows, problems, strict=True) if not sentence]
 
 
-def read_recipe(root: Path) -> CaptchaRecipe | None:
+def read_recipe(root: Path) -> Recipe | None:
     """The recipe in dataset.json, or None where there is none."""
     path = root / "dataset.json"
     if not path.is_file():
@@ -203,6 +203,6 @@ def read_recipe(root: Path) -> CaptchaRecipe | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(content, dict) and "recipe" not in content:
             return None  # a file of the user's own, that says nothing of drawing
-        return CaptchaRecipe.from_json(content["recipe"])
+        return recipe_from_json(content["recipe"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a data set's description ({error}); restore it") from None

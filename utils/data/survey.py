@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from utils.dataset import BadRows, Row
 from utils.picture import PictureError, open_picture
-from utils.training.labels import WIDTH_STRIDE, steps_needed
+from utils.text.decoding import steps_needed
+from utils.training.labels import WIDTH_STRIDE
 
 AHEAD = 256
 """Pictures that are read together."""

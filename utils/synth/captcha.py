@@ -42,7 +42,17 @@ class CaptchaRecipe:
     @property
     def block_size(self) -> int:
         """Pictures that the fast renderer draws at once. They depend on it, so it is no setting."""
-        return max(1, min(128, BLOCK_PIXELS // (self.width * self.height)))
+        return max(1, min(128, BLOCK_PIXELS // self.pixels))
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    def __str__(self) -> str:
+        return (
+            f"captchas of {self.min_length} to {self.max_length} characters of "
+            f"{self.charset_name} ({len(self.characters)}), {self.width} x {self.height}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -140,13 +150,8 @@ def _without_blank_work(module: ModuleType) -> Any:
 
 
 def font_problems(recipe: CaptchaRecipe) -> list[str]:
-    """Fonts that are not there, or that would draw an empty box for some character."""
+    """Fonts that would draw an empty box for some character."""
     problems = []
-    for font in recipe.fonts:
-        if not Path(font).is_file():
-            problems.append(f"--fonts {font}: no such file; expected a TrueType font")
-    if problems:
-        return problems
     for opened in CaptchaRenderer(recipe).open_fonts():
         missing_glyph = bytes(opened.getmask("\U0010ffff"))
         lacking = [ch for ch in recipe.characters if bytes(opened.getmask(ch)) == missing_glyph]

@@ -14,11 +14,16 @@ from utils.dataset import SPLITS
 from utils.errors import UserError
 from utils.files import write_text
 from utils.synth.captcha import CaptchaRecipe
+from utils.synth.recipes import Recipe, draws_together
 
 FORMAT_VERSION = 1
 """Of dataset.json; it also goes up when the same seed comes to draw other pictures."""
 
-DRAWN_WITH = {"package": ("captcha", "pillow"), "fast": ("captcha", "pillow", "torch")}
+DRAWN_WITH = {
+    "package": ("captcha", "pillow"),
+    "fast": ("captcha", "pillow", "torch"),
+    "word": ("numpy", "pillow"),
+}
 """Renderers, and the packages whose versions decide on the bytes that they draw."""
 
 
@@ -36,29 +41,37 @@ def split_sizes(num_samples: int, ratio: tuple[float, ...]) -> dict[str, int]:
 
 
 def describe(
-    recipe: CaptchaRecipe,
+    recipe: Recipe,
     num_samples: int,
     split_ratio: tuple[float, ...],
     seed: int,
     renderer: str = "package",
 ) -> dict[str, Any]:
     """All that the pictures depend on; the content of dataset.json, less `complete`."""
-    fonts = [(Path(font).name, Path(font).read_bytes()) for font in recipe.fonts]
+    renderer = renderer if isinstance(recipe, CaptchaRecipe) else "word"
+    words = getattr(recipe, "words", None)
     return {
         "format_version": FORMAT_VERSION,
         "renderer": renderer,
-        **({"block": recipe.block_size} if renderer == "fast" else {}),
+        **({"block": recipe.block_size} if draws_together(recipe, renderer) else {}),
         "recipe": {**recipe.to_json(), "fonts": list(recipe.fonts)},
         "num_samples": num_samples,
         "split_ratio": list(split_ratio),
         "splits": split_sizes(num_samples, split_ratio),
         "seed": seed,
-        "fonts": [f"{name} sha256:{hashlib.sha256(data).hexdigest()[:16]}" for name, data in fonts],
+        "fonts": [_digest(font) for font in recipe.fonts],
+        **({"words": _digest(words)} if words else {}),
         "versions": {
             "project": __version__,
             **{name: version(name) for name in DRAWN_WITH[renderer]},
         },
     }
+
+
+def _digest(path: str) -> str:
+    """What tells a file from another of its name."""
+    content = hashlib.sha256(Path(path).read_bytes())
+    return f"{Path(path).name} sha256:{content.hexdigest()[:16]}"
 
 
 def write_description(root: Path, description: dict[str, Any], complete: bool) -> None:
@@ -104,6 +117,10 @@ def check_target(root: Path, description: dict[str, Any], resume: bool) -> None:
         raise UserError("\n".join([*problems, "go on with the same, or give another --output_dir"]))
 
 
+NOT_FLAGS = ("kind", "characters", "charset_name", "fonts", "words")
+"""Fields of a recipe that are no flag, or whose files count and not their names."""
+
+
 def _identity(description: dict[str, Any]) -> dict[str, Any]:
     """What two runs must share to draw the same pictures, by the name that the user knows."""
     recipe, versions = description["recipe"], description["versions"]
@@ -113,9 +130,11 @@ def _identity(description: dict[str, Any]) -> dict[str, Any]:
     return {
         "--renderer": renderer,
         **block,
+        "--kind": recipe.get("kind", "captcha"),
         "--charset": recipe["characters"],
-        **{f"--{name}": recipe[name] for name in ("min_length", "max_length", "width", "height")},
+        **{f"--{name}": value for name, value in recipe.items() if name not in NOT_FLAGS},
         "--fonts": description["fonts"],
+        "--words": description.get("words"),
         "--split_ratio": description["split_ratio"],
         "--seed": description["seed"],
         **{f"package {name}": versions[name] for name in DRAWN_WITH[renderer]},

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -22,7 +22,8 @@ from utils.device import set_threads
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.picture import PictureError, open_picture
-from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+from utils.synth.captcha import CaptchaRecipe
+from utils.synth.recipes import Recipe, Renderer, draws_together, one_by_one
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,14 +62,6 @@ def file_name(index: int) -> str:
     return f"{index:06d}.png"
 
 
-class Renderer(Protocol):
-    """Draws any picture of a set by its seed, its split and its place there."""
-
-    def draw(self, seed: int, split: str, index: int, /) -> tuple[Image.Image, str]: ...
-
-    def text(self, seed: int, split: str, index: int, /) -> str: ...
-
-
 class BlockRenderer:
     """The fast renderer as the Renderer of a set, on one thread: there is a process for each core.
 
@@ -84,38 +77,39 @@ class BlockRenderer:
         self._dice = lru_cache(maxsize=1)(self._throw)
         self._pictures = lru_cache(maxsize=1)(self._render)
 
-    def draw(self, seed: int, split: str, index: int) -> tuple[Image.Image, str]:
-        pictures = self._pictures(seed, split, index // self._size)
-        return Image.fromarray(pictures[index % self._size]), self.text(seed, split, index)
+    def draw(self, *seed: int | str) -> tuple[Image.Image, str]:
+        *words, index = seed
+        pictures = self._pictures(*words, int(index) // self._size)
+        return Image.fromarray(pictures[int(index) % self._size]), self.text(*seed)
 
-    def text(self, seed: int, split: str, index: int) -> str:
-        dice, place = self._dice(seed, split, index // self._size), index % self._size
+    def text(self, *seed: int | str) -> str:
+        *words, index = seed
+        dice, place = self._dice(*words, int(index) // self._size), int(index) % self._size
         places = dice.characters[place, : int(dice.lengths[place])]
         return "".join(self._characters[i] for i in places.tolist())
 
-    def _throw(self, seed: int, split: str, block: int) -> Dice:
+    def _throw(self, *seed: int | str) -> Dice:
         from utils.synth.dice import seeded_generator, throw
 
-        generator = seeded_generator(seed, split, block)
+        generator = seeded_generator(*seed)
         return throw(self._fast.recipe, self._fast.atlas.num_fonts, self._size, generator)
 
-    def _render(self, seed: int, split: str, block: int) -> np.ndarray:
+    def _render(self, *seed: int | str) -> np.ndarray:
         """(size, H, W, 3) of bytes."""
-        images = self._fast.render(self._dice(seed, split, block)).images
+        images = self._fast.render(self._dice(*seed)).images
         return images.byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def make_renderer(recipe: CaptchaRecipe, name: str) -> Renderer:
-    return BlockRenderer(recipe) if name == "fast" else CaptchaRenderer(recipe)
+def make_renderer(recipe: Recipe, name: str) -> Renderer:
+    return BlockRenderer(recipe) if draws_together(recipe, name) else one_by_one(recipe)
 
 
 def split_chunks(
-    root: Path, recipe: CaptchaRecipe, sizes: dict[str, int], seed: int, renderer: str = "package"
+    root: Path, recipe: Recipe, sizes: dict[str, int], seed: int, renderer: str = "package"
 ) -> list[Chunk]:
     """The pictures of all splits, cut into pieces of work, split by split; no block is cut."""
-    whole = recipe.block_size if renderer == "fast" else 1
-    most = min(CHUNK_PIXELS // (recipe.width * recipe.height), 64)
-    step = max(most, whole)
+    whole = recipe.block_size if draws_together(recipe, renderer) else 1
+    step = max(min(CHUNK_PIXELS // recipe.pixels, 64), whole)
     return [
         Chunk(root / split, split, seed, start, min(start + step, size))
         for split, size in sizes.items()
@@ -152,7 +146,7 @@ def _is_complete(path: Path) -> bool:
 
 
 def draw_all(
-    recipe: CaptchaRecipe, chunks: list[Chunk], num_workers: int, renderer: str = "package"
+    recipe: Recipe, chunks: list[Chunk], num_workers: int, renderer: str = "package"
 ) -> Generator[Drawn, None, None]:
     """Draw every chunk; results in their order. Close it to end the processes early.
 
@@ -183,7 +177,7 @@ _renderers: list[Renderer] = []
 """A worker process's own renderer; empty elsewhere."""
 
 
-def _start_worker(recipe: CaptchaRecipe, renderer: str) -> None:
+def _start_worker(recipe: Recipe, renderer: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first answers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _renderers.append(make_renderer(recipe, renderer))

@@ -19,6 +19,7 @@ PRESETS: dict[str, str] = {
     "upper": string.ascii_uppercase,
     "alnum36": string.digits + string.ascii_lowercase,
     "alnum62": string.digits + string.ascii_lowercase + string.ascii_uppercase,
+    "printable": string.digits + string.ascii_letters + string.punctuation,
     # One of each group that people mistake for another is left, or none: 0OQD 1IL 2Z 5S 6G 8B UV.
     "clear": "3479ACEFHJKMNPRTWXY",
 }

@@ -34,3 +34,8 @@ def greedy_decode(log_probs: np.ndarray | torch.Tensor, lengths: np.ndarray) -> 
     """
     path = log_probs.argmax(2)
     return collapse(path if isinstance(path, np.ndarray) else path.cpu().numpy(), lengths)
+
+
+def steps_needed(label: str) -> int:
+    """Time steps that CTC needs: one a character, and a blank between equal neighbours."""
+    return len(label) + sum(a == b for a, b in zip(label, label[1:], strict=False))

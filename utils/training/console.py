@@ -11,6 +11,7 @@ import torch
 
 from models.registry import BACKBONES, backbone_entry
 from models.transfer import count_parameters
+from utils.synth.words import WordRecipe
 from utils.training.resolve import OVERFIT
 from utils.training.state import Progress, goodness
 from utils.training.weights import RANDOM_WEIGHTS
@@ -77,7 +78,8 @@ def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
         "charset_change": not options.init_from and "it goes with --init_from",
         "augment": options.fresh == 1 and "--fresh 1 reads no training picture from disk",
         "color_jitter": options.fresh == 1 and "--fresh 1 reads no training picture from disk",
-        "renderer": options.fresh == 0 and "nothing is drawn anew without --fresh",
+        "renderer": (options.fresh == 0 and "nothing is drawn anew without --fresh")
+        or (isinstance(run.data.recipe, WordRecipe) and "it draws captchas, and the set has words"),
         "hard_characters": options.fresh == 0 and "nothing is drawn anew without --fresh",
         "hard_weight": not options.hard_characters and "it goes with --hard_characters",
         "num_workers": run.drawing_device.type == "cuda" and "the GPU draws the pictures itself",

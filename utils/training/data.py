@@ -16,7 +16,9 @@ from utils.checkpoint import Checkpoint
 from utils.data.joined import JoinedRows, parse_shares, selected
 from utils.dataset import BadRows, Row, check_pictures, facts, open_dataset, relabelled
 from utils.errors import UserError
-from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+from utils.synth.captcha import CaptchaRecipe
+from utils.synth.recipes import Recipe, one_by_one
+from utils.synth.words import WordRecipe
 from utils.text.alike import Alike
 from utils.text.case import fold_case
 from utils.text.charset import Charset
@@ -40,10 +42,10 @@ class Data:
     root: Path
     train: Sequence[Row]
     val: Sequence[Row]
-    recipe: CaptchaRecipe | None
+    recipe: Recipe | None
     epoch_size: int
     """Pictures of one epoch: as many as there are to train on, unless all are drawn anew."""
-    fresh_recipe: CaptchaRecipe | None = None
+    fresh_recipe: Recipe | None = None
     """The recipe with the hard characters more often, which fresh pictures are drawn by."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Characters that the labels lost because the charset drops them, with counts."""
@@ -120,7 +122,7 @@ def read_data(options: TrainOptions) -> Data:
                 f"--fresh {options.fresh}: {options.data_root} has no dataset.json to draw by; "
                 "use a set of generate_data.py, or --fresh 0"
             )
-        CaptchaRenderer(data.recipe)  # opens the fonts: a missing one is told before the workers
+        one_by_one(data.recipe)  # opens the fonts: a missing one is told before the workers
     if options.overfit_batch:
         batch = list(train[: options.batch_size])
         return Data(data.root, batch * OVERFIT_STEPS, batch, None, len(batch) * OVERFIT_STEPS)
@@ -134,11 +136,16 @@ def read_data(options: TrainOptions) -> Data:
     return replace(found, groups=tuple(zip(groups, shares.values(), strict=True)))
 
 
-def more_often(recipe: CaptchaRecipe, characters: str, weight: int) -> CaptchaRecipe:
+def more_often(recipe: Recipe, characters: str, weight: int) -> CaptchaRecipe:
     """The recipe with each of these characters `weight` times as often as each of the others.
 
-    UserError where the recipe has not got them.
+    UserError where the recipe has not got them, or draws words.
     """
+    if not isinstance(recipe, CaptchaRecipe):
+        raise UserError(
+            f"--hard_characters {characters}: the set's recipe draws words; leave it out, or take "
+            "a set of captchas"
+        )
     if missing := set(characters) - set(recipe.characters):
         raise UserError(
             f"--hard_characters {characters}: {''.join(sorted(missing))!r} is not among the "
@@ -178,7 +185,10 @@ def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | No
         labels = chain((row.label for row in data.rows), drawn)
         charset = changed_charset(known, charset, labels, options.charset_change, init_from.path)
     check_known(data.rows, charset)
-    if missing := charset.missing(drawn):
+    missing = charset.missing(drawn)
+    if missing and charset.drops and isinstance(data.recipe, WordRecipe):
+        missing = {} if len(missing) < len(data.recipe.characters) else missing
+    if missing:
         raise UserError(
             f"--fresh {options.fresh}: the set's recipe draws {''.join(missing)!r}, which charset "
             f"{charset.name} lacks; leave the charset to the set, or use --fresh 0"

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from utils.dataset import Row
 from utils.errors import UserError
 from utils.picture import ImageSpec
-from utils.synth.captcha import CaptchaRecipe
+from utils.synth.recipes import Recipe
 from utils.text.charset import Charset, charset_of_texts, preset_charset, read_charset_file
+from utils.text.decoding import steps_needed
 
 
 def data_charset(
-    preset: str | None, path: str | None, recipe: CaptchaRecipe | None, rows: Iterable[Row]
+    preset: str | None, path: str | None, recipe: Recipe | None, rows: Iterable[Row]
 ) -> Charset:
     """What was asked for, else the data set's own, else every character of the labels."""
     if path is not None:
@@ -48,11 +49,6 @@ def check_known(rows: Iterable[Row], charset: Charset) -> None:
 
 WIDTH_STRIDE = 4
 """Pixels of a time step, for every backbone."""
-
-
-def steps_needed(label: str) -> int:
-    """Time steps that CTC needs: one a character, and a blank between equal neighbours."""
-    return len(label) + sum(a == b for a, b in zip(label, label[1:], strict=False))
 
 
 def check_fits(

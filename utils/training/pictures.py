@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import torch
@@ -23,12 +24,14 @@ from utils.picture import (
     prepared_width,
     width_at_ratio,
 )
-from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+from utils.synth.captcha import CaptchaRecipe
 from utils.synth.dice import seeded_generator
 from utils.synth.fast import FastRenderer
+from utils.synth.recipes import Recipe, Renderer, draws_together, one_by_one
 from utils.text.charset import Charset
+from utils.text.decoding import steps_needed
 from utils.training.batch import Batch, Block, collate, join
-from utils.training.labels import WIDTH_STRIDE, steps_needed
+from utils.training.labels import WIDTH_STRIDE
 
 
 class FreshPictures:
@@ -65,7 +68,7 @@ class TrainingPictures:
         spec: ImageSpec,
         charset: Charset,
         seed: int,
-        recipe: CaptchaRecipe | None = None,
+        recipe: Recipe | None = None,
         fresh: float = 0.0,
         renderer: str = "package",
         color_jitter: float = 0.0,
@@ -75,34 +78,32 @@ class TrainingPictures:
         self.augment = augment
         self.rows, self.spec, self.charset, self.seed = rows, spec, charset, seed
         self.recipe, self.fresh, self.color_jitter = recipe, fresh, color_jitter
-        self.renderer, self.device = renderer, torch.device(device)
-        self._package: CaptchaRenderer | None = None
+        self.device = torch.device(device)
+        self._together = recipe if fresh and draws_together(recipe, renderer) else None
+        self._one_by_one: Renderer | None = None
         self._fast: FreshPictures | None = None
 
     def steps_at_once(self, batch_size: int) -> int:
         """Steps whose pictures are best made together: more than 1 for the fast renderer."""
-        if self.recipe is None or self.fresh == 0 or self.renderer != "fast":
-            return 1
-        return max(1, self.recipe.block_size // batch_size)
+        return max(1, self._together.block_size // batch_size) if self._together else 1
 
     def __getitem__(self, block: Block) -> Batch:
-        if self.recipe is not None and self.fresh == 1 and self.renderer == "fast":
-            return self._draw_together(self.recipe, block, len(block.pictures))
+        if self._together is not None and self.fresh == 1:
+            return self._draw_together(self._together, block, len(block.pictures))
         items, read, drawn = [], [], []
         for place, index in enumerate(block.pictures):
             rng = random.Random(f"{self.seed}/{block.epoch}/{index}")
             if self.recipe is None or rng.random() >= self.fresh:
                 items.append(self._read(self.rows[index], rng))
                 read.append(place)
-            elif self.renderer == "fast":
+            elif self._together is not None:
                 drawn.append(place)
             else:
                 items.append(self._draw(self.recipe, block.epoch, index))
                 read.append(place)
-        if not drawn:
+        if self._together is None or not drawn:
             return collate(items, self.charset)
-        assert self.recipe is not None
-        fresh = self._draw_together(self.recipe, block, len(drawn))
+        fresh = self._draw_together(self._together, block, len(drawn))
         if not items:
             return fresh
         fresh = replace(fresh, images=as_input(fresh.images, self.spec))
@@ -138,14 +139,18 @@ class TrainingPictures:
             return picture, label
         return beside(picture, right), text
 
-    def _draw(self, recipe: CaptchaRecipe, epoch: int, index: int) -> tuple[np.ndarray, str]:
-        if self._package is None:
-            self._package = CaptchaRenderer(recipe)
-        picture, label = self._package.draw(self.seed, "fresh", epoch, index)
+    def _draw(self, recipe: Recipe, epoch: int, index: int) -> tuple[np.ndarray, str]:
+        if self._one_by_one is None:  # made here, because it does not travel to a worker
+            self._one_by_one = one_by_one(recipe, self.spec.channels)
+        for time in count():
+            again = (time,) if time else ()
+            picture, label = self._one_by_one.draw(self.seed, "fresh", epoch, index, *again)
+            if label := self.charset.fold(label):  # a charset that drops may leave nothing
+                break
         return prepare(picture, self.spec), label
 
     def _draw_together(self, recipe: CaptchaRecipe, block: Block, count: int) -> Batch:
-        if self._fast is None:  # made here, because it does not travel to a worker
+        if self._fast is None:
             self._fast = FreshPictures(recipe, self.spec, self.charset, self.device)
         return self._fast.draw(count, self.seed, "fresh", block.epoch, block.index)
 

@@ -21,6 +21,7 @@ from utils.errors import UserError
 from utils.files import check_output_file, remove_leftovers
 from utils.options import Parsed
 from utils.picture import ImageSpec, prepared_width
+from utils.synth.recipes import draws_together, narrowest, needing_most
 from utils.text.charset import Charset
 from utils.training.curves import need_tensorboard
 from utils.training.data import Data, check_same_data, choose_charset, read_data
@@ -93,9 +94,10 @@ def check_labels_fit(
     labels = ((row.where, row.label) for row in data.rows)
     check_fits(labels, scaled, spec, model.backbone.out_width)
     if options.fresh > 0 and data.recipe is not None:
-        worst = [("dataset.json", "0" * data.recipe.max_length)]
-        width = prepared_width(data.recipe.width, data.recipe.height, spec)
-        check_fits(worst, [width], spec, model.backbone.out_width)
+        worst = [("dataset.json", text) for text in needing_most(data.recipe)]
+        sizes = [narrowest(data.recipe, text) for _, text in worst]
+        widths_drawn = [prepared_width(*size, spec) for size in sizes]
+        check_fits(worst, widths_drawn, spec, model.backbone.out_width)
 
 
 @dataclass(frozen=True)
@@ -141,10 +143,13 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     torch.set_num_threads(num_threads)
     if device.type == "cuda" and not options.deterministic:
         torch.set_float32_matmul_precision("high")  # TF32 for what stays in fp32
-    on_gpu = device.type == "cuda" and options.fresh == 1 and options.renderer == "fast"
     if options.tensorboard:
         need_tensorboard()
     data = read_data(options)
+    drawn_on_gpu = (
+        device.type == "cuda" and options.fresh == 1
+        and draws_together(data.recipe, options.renderer)
+    )  # fmt: skip
     if resumed is not None:
         charset = resumed.header.charset
         check_known(data.rows, charset)
@@ -181,8 +186,8 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         backbone_lr,
         device,
         half_precision(device, options.amp),
-        0 if on_gpu else num_workers,
-        device if on_gpu else torch.device("cpu"),
+        0 if drawn_on_gpu else num_workers,
+        device if drawn_on_gpu else torch.device("cpu"),
         fingerprint,
         resumed.training if resumed else None,
         widths,

@@ -1,0 +1,68 @@
+"""Font files: found, looked into, and written with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from utils.errors import UserError
+from utils.synth.fonts import Face, find_fonts
+
+FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
+MONO, MATHS = str(FONTS / "DejaVuSansMono.ttf"), str(FONTS / "cmsy10.ttf")
+
+
+def test_files_folders_and_the_system(tmp_path, monkeypatch):
+    (tmp_path / "below").mkdir()
+    for name in ("b.OTF", "a.ttf", "below/c.ttc", "notes.txt"):
+        (tmp_path / name).touch()
+    below = [str(tmp_path / name) for name in ("a.ttf", "b.OTF", "below/c.ttc")]
+    assert find_fonts([str(tmp_path)]) == below
+    assert find_fonts([below[1], str(tmp_path)]) == [below[1], below[0], below[2]]
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: [MONO, MATHS])
+    assert find_fonts(["system"]) == [MONO, MATHS]
+    assert find_fonts([]) == []
+
+
+def test_every_place_without_a_font_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", list)
+    with pytest.raises(UserError) as told:
+        find_fonts(["no 1.ttf", str(tmp_path), MONO, "system"])
+    sentences = str(told.value).splitlines()
+    assert [sentence.partition(": ")[0] for sentence in sentences] == [
+        "--fonts no 1.ttf",
+        f"--fonts {tmp_path}",
+        "--fonts system",
+    ]
+
+
+def test_a_face_has_what_it_has_ink_for(tmp_path):
+    face = Face(MONO, 40)
+    assert face.has("Ab1?é")
+    assert not face.has("a中")
+    assert not face.has("a b")
+    assert not Face(MATHS, 40).has("é")
+    (tmp_path / "text.ttf").write_text("not a font", encoding="utf-8")
+    with pytest.raises(UserError, match=r"text\.ttf: not a font that can be opened"):
+        Face(str(tmp_path / "text.ttf"), 40)
+
+
+def test_it_writes_as_pillow_does():
+    """A monospaced font has no kerning, which is all that Pillow would add."""
+    text = "gjH1,Qp|y"
+    font = ImageFont.truetype(MONO, 40, layout_engine=ImageFont.Layout.BASIC)
+    image = Image.new("L", (400, 80))
+    ImageDraw.Draw(image).text((10, 10), text, 255, font)
+    drawn, ink = np.asarray(image.crop(image.getbbox())), Face(MONO, 40).write(text)
+    assert ink.shape == drawn.shape
+    assert np.abs(ink.astype(int) - drawn).mean() < 3
+
+
+def test_spacing_moves_letters_apart_and_never_back_over_each_other():
+    face = Face(MONO, 40)
+    assert face.write("abc", 7).shape[1] == face.write("abc").shape[1] + 14
+    assert face.write("abc", -1000).shape[1] < face.write("abc").shape[1]

@@ -1,0 +1,123 @@
+"""Font files: where they are, which characters they have, and text written with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import ImageFont
+
+from utils.errors import UserError
+
+FONT_FILES = (".ttf", ".otf", ".ttc")
+
+NO_CHARACTER = "\U0010ffff"
+"""A code point that no font has: it comes out as the box, or the blank, that stands for those."""
+
+
+def find_fonts(places: Sequence[str]) -> list[str]:
+    """Font files that are named, or lie below a folder that is, or belong to the `system`.
+
+    Raises UserError that names every place that has none.
+    """
+    found: list[str] = []
+    problems = []
+    for place in places:
+        if place != "system" and not Path(place).exists():
+            problems.append(
+                f"--fonts {place}: no such file; expected a font, a folder of them, or system"
+            )
+        fonts = _fonts_at(place)
+        if not fonts and (place == "system" or Path(place).is_dir()):
+            wanted = ", ".join(FONT_FILES)
+            problems.append(f"--fonts {place}: no font is in there; expected {wanted} files")
+        found += fonts
+    if problems:
+        raise UserError("\n".join(problems))
+    return list(dict.fromkeys(found))
+
+
+def _fonts_at(place: str) -> list[str]:
+    if place != "system" and not Path(place).is_dir():
+        return [place]
+    if place == "system":
+        from matplotlib.font_manager import findSystemFonts
+
+        below = findSystemFonts()
+    else:
+        below = [str(path) for path in Path(place).rglob("*")]
+    return sorted({path for path in below if path.lower().endswith(FONT_FILES)})
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """One character, drawn: coverage 0..255 (h, w), and where it stands from the pen, in pixels."""
+
+    ink: np.ndarray
+    left: int
+    top: int
+    advance: float
+    """How far the pen moves on."""
+
+
+class Face:
+    """One font at one size; its glyphs are drawn when they are first asked for, and kept.
+
+    Raises UserError for a file that is no font.
+    """
+
+    def __init__(self, path: str, size: int):
+        self.path = path
+        try:
+            self._font = ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+        except OSError as error:
+            raise UserError(f"--fonts {path}: not a font that can be opened ({error})") from None
+        self._glyphs: dict[str, Glyph | None] = {}
+
+    @cached_property
+    def _box(self) -> bytes:
+        return bytes(self._font.getmask(NO_CHARACTER))
+
+    def glyph(self, character: str) -> Glyph | None:
+        """None where the font has no ink for it: it lacks it, or has an empty place for it."""
+        if character not in self._glyphs:
+            self._glyphs[character] = self._drawn(character)
+        return self._glyphs[character]
+
+    def has(self, text: str) -> bool:
+        return all(self.glyph(character) is not None for character in text)
+
+    def _drawn(self, character: str) -> Glyph | None:
+        try:
+            mask, (left, top) = self._font.getmask2(character, mode="L", anchor="ls")
+            box, data = mask.getbbox(), bytes(mask)
+            if box is None or data == self._box:
+                return None
+            x, y, right, bottom = box
+            ink = np.frombuffer(data, np.uint8).reshape(mask.size[::-1])[y:bottom, x:right]
+            advance = self._font.getlength(character)
+            return Glyph(np.ascontiguousarray(ink), left + x, top + y, advance)
+        except OSError:  # a damaged outline
+            return None
+
+    def write(self, text: str, spacing: float = 0.0) -> np.ndarray:
+        """Coverage 0..255 (h, w) of a text that the font `has`, cut to its ink; `spacing` in
+        pixels comes between two characters."""
+        pen, placed = 0.0, []
+        for character in text:
+            glyph = self.glyph(character)
+            assert glyph is not None, (self.path, character)
+            placed.append((round(pen) + glyph.left, glyph))
+            pen += max(glyph.advance + spacing, 1)
+        left, top = min(x for x, _ in placed), min(glyph.top for _, glyph in placed)
+        right = max(x + glyph.ink.shape[1] for x, glyph in placed)
+        bottom = max(glyph.top + glyph.ink.shape[0] for _, glyph in placed)
+        ink = np.zeros((bottom - top, right - left), np.uint8)
+        for x, glyph in placed:
+            height, width = glyph.ink.shape
+            place = ink[glyph.top - top :, x - left :][:height, :width]
+            np.maximum(place, glyph.ink, out=place)
+        return ink

@@ -1,0 +1,67 @@
+"""The kinds of recipes that dataset.json can hold, and what draws each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+
+from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+from utils.synth.words import LEAST_RATIO, WordRecipe
+from utils.text.decoding import steps_needed
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Recipe = CaptchaRecipe | WordRecipe
+
+KINDS: dict[str, type[CaptchaRecipe] | type[WordRecipe]] = {
+    "captcha": CaptchaRecipe,
+    "word": WordRecipe,
+}
+
+
+class Renderer(Protocol):
+    """Draws any picture of a set by its seed, its split and its place there."""
+
+    def draw(self, *seed: int | str) -> tuple[Image.Image, str]: ...
+
+    def text(self, *seed: int | str) -> str: ...
+
+
+def recipe_from_json(values: dict[str, Any]) -> Recipe:
+    """KeyError or TypeError for what is none."""
+    values = dict(values)
+    return KINDS[values.pop("kind", "captcha")].from_json(values)
+
+
+def draws_together(recipe: Recipe | None, renderer: str) -> TypeGuard[CaptchaRecipe]:
+    """Whether pictures of the recipe are drawn in blocks, by the fast renderer."""
+    return isinstance(recipe, CaptchaRecipe) and renderer == "fast"
+
+
+def one_by_one(recipe: Recipe, channels: int = 3) -> Renderer:
+    """What draws the pictures of a recipe each for itself; words grey where `channels` is 1.
+
+    Raises UserError where fonts or words are missing.
+    """
+    if isinstance(recipe, WordRecipe):
+        from utils.synth.scene import WordRenderer
+
+        return WordRenderer(recipe, channels)
+    return CaptchaRenderer(recipe)
+
+
+def narrowest(recipe: Recipe, text: str) -> tuple[int, int]:
+    """Width and height of the narrowest picture that the recipe can draw of a text."""
+    if isinstance(recipe, WordRecipe):
+        return round(recipe.height * LEAST_RATIO * steps_needed(text)), recipe.height
+    return recipe.width, recipe.height
+
+
+def needing_most(recipe: Recipe) -> Iterable[str]:
+    """Texts among which is one that needs the most time steps of all that may be drawn."""
+    if isinstance(recipe, WordRecipe):
+        from utils.synth.words import Texts
+
+        return Texts(recipe).needing_most()
+    return ["0" * recipe.max_length]

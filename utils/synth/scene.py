@@ -1,0 +1,225 @@
+"""Words as signs and screens show them: a font, two colours, a ground, and a camera."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from utils.augment import augmented
+from utils.errors import UserError
+from utils.synth.fonts import Face
+from utils.synth.words import LEAST_RATIO, Texts, WordRecipe
+from utils.text.decoding import steps_needed
+
+FONT_SIZE = 40
+"""Pixels of an em; pictures are about as large or smaller."""
+
+TRIES = 50
+"""Fonts that are tried for a text, and then texts, before a recipe is given up."""
+
+LEAST_CONTRAST = 40
+"""Levels of grey between letters and ground."""
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Of red, green and blue in grey, as Pillow has it (ITU-R 601)."""
+
+
+class WordRenderer:
+    """Draws a recipe's words, each a function of its seed alone; grey (channels 1) or RGB (3).
+
+    Raises UserError for a font that cannot be opened, and where no font has the characters.
+    """
+
+    def __init__(self, recipe: WordRecipe, channels: int = 3):
+        self.recipe, self._channels = recipe, channels
+        self._texts = Texts(recipe)
+        self._faces: dict[str, Face] = {}
+        self._rng = random.Random()
+        if not recipe.fonts:
+            raise UserError("--fonts: a recipe of words needs a font or more; give some")
+
+    def draw(self, *seed: int | str) -> tuple[Image.Image, str]:
+        """The picture (L or RGB) and its text: a function of the recipe and the seed words."""
+        text, face = self._chosen(*seed)
+        return self._picture(text, face), text
+
+    def text(self, *seed: int | str) -> str:
+        """The text that `draw` gives, without the picture."""
+        return self._chosen(*seed)[0]
+
+    def _chosen(self, *seed: int | str) -> tuple[str, Face]:
+        """A text, and a font that has all its characters."""
+        self._rng.seed("/".join(str(word) for word in seed))
+        for _ in range(TRIES):
+            text = self._texts.draw(self._rng)
+            for _ in range(TRIES):
+                face = self._face(self._rng.choice(self.recipe.fonts))
+                if face.has(text):
+                    return text, face
+        raise UserError(
+            f"--fonts: of {len(self.recipe.fonts)} fonts, none was found that has all characters "
+            f"of texts such as {text!r}; give others, or a smaller charset"
+        )
+
+    def _face(self, path: str) -> Face:
+        if path not in self._faces:
+            self._faces[path] = Face(path, FONT_SIZE)
+        return self._faces[path]
+
+    def _picture(self, text: str, face: Face) -> Image.Image:
+        rng, most = self._rng, self.recipe.height
+        noise = np.random.default_rng(rng.getrandbits(64))
+        spacing = FONT_SIZE * max(0.0, rng.gauss(0.0, 0.08) if rng.random() < 0.3 else 0.0)
+        ink = face.write(text, spacing)
+        if rng.random() < 0.1 and len(text) > 3:
+            ink = arched(ink, rng.uniform(-0.35, 0.35))
+        height = round(most * rng.uniform(1 / 3, 1))
+        letters = self._placed(ink, height, steps_needed(text))
+        if rng.random() < 0.1:
+            self._add_neighbours(letters, face)
+        ground, paint = self._colours()
+        canvas = self._ground(letters.shape, ground, paint, noise)
+        covered = letters.astype(np.float32)[:, :, None] / 255
+        effect = rng.random()
+        if effect < 0.25:
+            other = self._colour()
+            around = self._shadow(letters) if effect < 0.15 else self._outline(letters)
+            canvas += around[:, :, None] * (other - canvas)
+        if rng.random() < 0.15:  # letters that are not of one colour
+            paint = paint + _grain(letters.shape, self._channels, 30, noise)
+        canvas += covered * rng.uniform(0.75, 1) * (paint - canvas)
+        picture = _as_picture(canvas)
+        return augmented(picture, self.recipe.augment, rng)
+
+    def _placed(self, ink: np.ndarray, height: int, steps: int) -> np.ndarray:
+        """(height, W): the letters scaled, stretched a little, with margins that may cut them."""
+        rng = self._rng
+        top, bottom = (max(-0.04, rng.gauss(0.08, 0.08)) for _ in range(2))
+        letters = height / (1 + top + bottom)
+        width = ink.shape[1] / ink.shape[0] * letters * 2 ** rng.uniform(-0.5, 0.5)
+        width = max(width, height * LEAST_RATIO * steps)
+        left, right = (max(-0.02, rng.gauss(0.1, 0.1)) * letters for _ in range(2))
+        size = (max(1, round(width)), max(1, round(letters)))
+        scaled = np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BILINEAR))
+        whole = max(round(width + left + right), round(height * LEAST_RATIO * steps), 8)
+        placed = np.zeros((height, whole), np.uint8)
+        _paste(placed, scaled, round(left), round(top * letters))
+        return placed
+
+    def _add_neighbours(self, letters: np.ndarray, face: Face) -> None:
+        """A piece of the line above or below, or of the word before or behind, at the edge."""
+        rng, (height, width) = self._rng, letters.shape
+        other = "".join(rng.choice(self.recipe.characters) for _ in range(8))
+        known = "".join(character for character in other if face.has(character))
+        if not known:
+            return
+        ink = Image.fromarray(face.write(known))
+        if rng.random() < 0.6:
+            scaled = np.asarray(ink.resize((max(width, 1), height)))
+            seen = round(height * rng.uniform(0.05, 0.15))
+            _paste(letters, scaled, 0, seen - height if rng.random() < 0.5 else height - seen)
+        else:
+            scaled = np.asarray(ink.resize((max(1, ink.width * height // ink.height), height)))
+            seen = round(height * rng.uniform(0.05, 0.15))
+            left = seen - scaled.shape[1] if rng.random() < 0.5 else width - seen
+            _paste(letters, scaled, left, 0)
+
+    def _colour(self) -> np.ndarray:
+        """(channels,), 0..255."""
+        rng = self._rng
+        if rng.random() < 0.4:  # near white, near black, or a grey
+            level = rng.choice([rng.uniform(0, 60), rng.uniform(195, 255), rng.uniform(0, 255)])
+            colour = [level + rng.uniform(-12, 12) for _ in range(3)]
+        else:
+            colour = [rng.uniform(0, 255) for _ in range(3)]
+        levels = np.array(colour, np.float32).clip(0, 255)
+        return levels if self._channels == 3 else (levels @ LUMA)[None]
+
+    def _colours(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the ground and of the letters, far enough from each other."""
+        ground = self._colour()
+        for _ in range(TRIES):
+            paint = self._colour()
+            if abs(_grey(paint) - _grey(ground)) >= LEAST_CONTRAST:
+                return ground, paint
+        return ground, 255 - ground if _grey(ground) < 80 else ground * 0
+
+    def _ground(
+        self, shape: tuple[int, ...], colour: np.ndarray, paint: np.ndarray, noise
+    ) -> np.ndarray:
+        """(H, W, channels): plain, clouded, or with the edge of something else."""
+        rng, (height, width) = self._rng, shape
+        canvas = np.broadcast_to(colour, (height, width, self._channels)).copy()
+        kind = rng.random()
+        if kind < 0.3:
+            canvas += _grain(shape, self._channels, rng.uniform(5, 45), noise)
+        elif kind < 0.45:  # a border, a stripe, or the end of the sign
+            other = self._colour() * 0.6 + colour * 0.4
+            thick = max(1, round(height * rng.uniform(0.03, 0.12)))
+            for edge in rng.sample(range(4), rng.randint(1, 3)):
+                turned = np.rot90(canvas, edge)
+                turned[:thick] = other
+        elif kind < 0.5:  # lines across
+            other = colour * 0.7 + paint * 0.3
+            canvas[:: rng.randint(3, 8)] = other
+        return canvas
+
+    def _shadow(self, letters: np.ndarray) -> np.ndarray:
+        """(H, W), 0..1: the letters, moved and softened."""
+        rng, far = self._rng, max(1, letters.shape[0] // 12)
+        moved = np.zeros_like(letters)
+        _paste(moved, letters, rng.randint(-far, far), rng.randint(-far, far))
+        image = Image.fromarray(moved)
+        if rng.random() < 0.5:
+            image = image.filter(ImageFilter.BoxBlur(rng.uniform(0.3, 1.5)))
+        return np.asarray(image, np.float32) / 255 * rng.uniform(0.4, 1)
+
+    def _outline(self, letters: np.ndarray) -> np.ndarray:
+        """(H, W), 0..1: the letters, and a pixel or two around them."""
+        wide = 5 if letters.shape[0] > 36 and self._rng.random() < 0.5 else 3
+        grown = Image.fromarray(letters).filter(ImageFilter.MaxFilter(wide))
+        return np.asarray(grown, np.float32) / 255
+
+
+def arched(ink: np.ndarray, bend: float) -> np.ndarray:
+    """Letters (h, w) along an arch, `bend` of their height high; below 0 it hangs down."""
+    height, width = ink.shape
+    x = np.linspace(-1, 1, width)
+    drop = np.round(abs(bend) * height * (x * x if bend > 0 else 1 - x * x)).astype(int)
+    bent = np.zeros((height + int(drop.max()), width), np.uint8)
+    rows = np.arange(height)[:, None] + drop
+    bent[rows, np.arange(width)] = ink
+    return bent
+
+
+def _paste(canvas: np.ndarray, ink: np.ndarray, left: int, top: int) -> None:
+    """The brighter of both where ink (h, w) lies on the canvas; what hangs over is cut."""
+    height, width = canvas.shape
+    y, x = max(top, 0), max(left, 0)
+    cut = ink[y - top : max(height - top, 0), x - left : max(width - left, 0)]
+    if cut.size:
+        place = canvas[y:, x:][: cut.shape[0], : cut.shape[1]]
+        np.maximum(place, cut, out=place)
+
+
+def _grain(shape: tuple[int, ...], channels: int, strength: float, noise) -> np.ndarray:
+    """(H, W, channels): clouds of a few pixels up to the whole picture, of `strength` levels."""
+    height, width = shape
+    cell = int(noise.integers(2, max(3, height // 2)))
+    size = (-(-height // cell) + 1, -(-width // cell) + 1)
+    coarse = noise.normal(0, strength, size).astype(np.float32)
+    fine = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(fine)[:, :, None] * (1 + 0.3 * noise.normal(0, 1, channels)).astype(
+        np.float32
+    )
+
+
+def _grey(colour: np.ndarray) -> float:
+    return float(colour @ LUMA) if len(colour) == 3 else float(colour[0])
+
+
+def _as_picture(canvas: np.ndarray) -> Image.Image:
+    values = canvas.clip(0, 255).astype(np.uint8)
+    return Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)
