@@ -42,13 +42,14 @@ def train(run: Run) -> int:
     from tqdm import tqdm
 
     from models.losses import ctc_loss
-    from models.transfer import parameter_groups
+    from models.transfer import freeze, parameter_groups
     from utils.checkpoint import Header, save_checkpoint, versions
     from utils.recognizer import Recognizer
     from utils.training.batches import EpochBatches, losses_told, training_batches
     from utils.training.calibrate import calibrate
-    from utils.training.console import print_calibration, print_end, print_epoch
+    from utils.training.console import print_calibration, print_end, print_epoch, print_old
     from utils.training.curves import scalar_writer
+    from utils.training.forgetting import score_old
     from utils.training.optimizers import make_optimizer, step_if_finite
     from utils.training.pictures import TrainingPictures
     from utils.training.schedule import lr_factor
@@ -60,7 +61,9 @@ def train(run: Run) -> int:
     aux_head = run.aux_head.to(device)
     if options.compile:
         model.backbone.compile()  # in place: the weights keep their names
-    groups = parameter_groups(model, options.lr, run.backbone_lr, options.weight_decay)
+    groups = parameter_groups(
+        model, options.lr, run.backbone_lr, options.weight_decay, bool(options.unfreeze_every)
+    )
     groups += parameter_groups(aux_head, options.lr, options.lr, options.weight_decay)
     parameters = [parameter for group in groups for parameter in group["params"]]
     optimizer = make_optimizer(options.optimizer, groups, fused=device.type in ("cpu", "cuda"))
@@ -86,6 +89,9 @@ def train(run: Run) -> int:
             scaler.load_state_dict(run.resumed["scaler"])
         aux_head.load_state_dict(run.resumed["aux_head"])
         restore_random_state(run.resumed["random"], device)
+    elif run.data.old_val and options.init_from:
+        progress.old_score = score_old(options.init_from, run.data.old_val, device).summary()
+        print_old(progress.old_score, options.old_root)
 
     def header(metrics: dict) -> Header:
         return Header(model.config, spec, charset, metrics, asdict(options), versions())
@@ -112,6 +118,8 @@ def train(run: Run) -> int:
             if progress.out_of_patience(options.early_stop):
                 print(f"early stop: no better validation in {options.early_stop} epochs")
                 break
+            if options.unfreeze_every:
+                freeze(model, options.freeze_backbone, progress.epoch // options.unfreeze_every)
             model.train()
             clock, waited, losses = time.monotonic(), 0.0, []
             drops = progress.plateaus(options.monitor, options.patience)
@@ -198,6 +206,9 @@ def train(run: Run) -> int:
     stopped = stop.signal if progress.epoch < options.num_epochs else None
     if stopped is None and progress.best and not (options.overfit_batch or progress.failing):
         print_calibration(calibrate(best_path, run.data.val, device))
+        if run.data.old_val:
+            after = score_old(best_path, run.data.old_val, device).summary()
+            print_old(progress.old_score, options.old_root, after)
     return print_end(progress, options, best_path, stopped)
 
 

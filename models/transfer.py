@@ -33,17 +33,22 @@ def stages_to_freeze(names: list[str], strategy: str) -> tuple[str, ...]:
     return tuple(names[: counts[strategy]])
 
 
-def freeze(model: CRNN, strategy: str) -> None:
-    """Freeze the backbone's stages by strategy; their BatchNorm stands still from here on."""
-    model.frozen_stages = stages_to_freeze(list(model.backbone.stages), strategy)
-    for stage in model.frozen_stages:
+def freeze(model: CRNN, strategy: str, thawed: int = 0) -> None:
+    """Freeze the backbone's stages by strategy, save for the last `thawed` of them; their BatchNorm
+    stands still from here on."""
+    frozen = stages_to_freeze(list(model.backbone.stages), strategy)
+    model.frozen_stages = frozen[: max(0, len(frozen) - thawed)]
+    for stage in frozen:
         for module in model.backbone.stage_modules(stage):
-            module.requires_grad_(False)
+            module.requires_grad_(stage not in model.frozen_stages)
     model.train(model.training)
 
 
-def parameter_groups(model: nn.Module, lr: float, backbone_lr: float, weight_decay: float):
-    """Optimizer groups of the trainable parameters: backbone stages at `backbone_lr`, rest at `lr`.
+def parameter_groups(
+    model: nn.Module, lr: float, backbone_lr: float, weight_decay: float, frozen_too: bool = False
+):
+    """Optimizer groups of the trainable parameters, or of all: backbone stages at `backbone_lr`,
+    the rest at `lr`.
 
     Weight decay goes to matrices and convolutions only, not to biases and BatchNorm. Those between
     the picture and the head are marked `hidden`: an optimizer may treat them as the maps they are.
@@ -58,7 +63,7 @@ def parameter_groups(model: nn.Module, lr: float, backbone_lr: float, weight_dec
     heads = {id(parameter) for parameter in head.parameters()}
     groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad or frozen_too:
             rate = backbone_lr if id(parameter) in staged else lr
             matrix = parameter.ndim > 1
             key = (rate, weight_decay if matrix else 0.0, matrix and id(parameter) not in heads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -61,6 +61,8 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
         print(f"left out: {where}: nothing is left of its label")
     if run.data.empty:
         print(f"left out {len(run.data.empty):,} pictures of whose labels nothing is left")
+    if options.init_from and not options.old_root:
+        print("what it could read before may be forgotten: --old_root tells, --replay keeps it")
     if device == "mps":
         print("the CTC loss runs on the CPU: mps has none")
     for sentence in idle_flags(run, given):
@@ -90,6 +92,9 @@ def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
         "pretrained": not BACKBONES[options.backbone].imagenet_weights
         and options.pretrained
         and f"there are no ImageNet weights for {options.backbone}",
+        "unfreeze_every": options.unfreeze_every
+        and options.unfreeze_every >= options.num_epochs
+        and "the run ends before",
         "dropout": options.num_layers == 1 and "it stands between BiLSTM layers, and there is one",
     }
     if options.overfit_batch:
@@ -132,6 +137,18 @@ def print_calibration(calibration: Calibration | None) -> None:
         print("confidence: the temperature stays 1; no validation label fits, or best.* is gone")
     else:
         print(calibration.line())
+
+
+def print_old(
+    before: dict[str, Any] | None, root: str | None, after: dict[str, Any] | None = None
+) -> None:
+    """How well --init_from reads the set it was trained on, and how well what came of it does."""
+    if before is None:
+        return
+    words = f"{before['sequence_accuracy']:.2%} exact before"
+    if after is not None:
+        words += f", {after['sequence_accuracy']:.2%} after"
+    print(f"on {root}: {words} (n = {before['n']:,}, validation)", flush=True)
 
 
 def print_end(

@@ -52,7 +52,10 @@ class Data:
     empty: tuple[str, ...] = ()
     """Where the labels stand of which nothing was left."""
     groups: tuple[tuple[list[str], float], ...] = ()
-    """Of --select: the parts of each name, and the share of a batch that comes from them."""
+    """Of --select: the parts of each name, and the share of a batch that comes from them; of
+    --replay, the new set's and the old one's."""
+    old_val: Sequence[Row] = ()
+    """What --init_from could read before."""
 
     def folded(self, charset: Charset) -> Data:
         """With the labels as a reader of that charset writes them; those of which nothing is left
@@ -113,6 +116,7 @@ def read_data(options: TrainOptions) -> Data:
     if options.fresh < 1:
         train = check_pictures(train or data.split("train"), bad_rows)
     val = check_pictures(val, bad_rows)
+    old = read_old(options, bad_rows)
     bad_rows.settle()
     if not val or not (train or options.fresh == 1):
         raise UserError(f"{options.data_root}: no picture of a split can be read; mend the set")
@@ -130,10 +134,31 @@ def read_data(options: TrainOptions) -> Data:
     fresh_recipe = data.recipe
     if options.fresh > 0 and options.hard_characters and data.recipe is not None:
         fresh_recipe = more_often(data.recipe, options.hard_characters, options.hard_weight)
-    found = Data(data.root, train, val, data.recipe, epoch_size, fresh_recipe)
-    if not groups:
-        return found
-    return replace(found, groups=tuple(zip(groups, shares.values(), strict=True)))
+    found = Data(
+        data.root, train, val, data.recipe, epoch_size, fresh_recipe, old_val=old.get("val", ())
+    )
+    if groups:
+        found = replace(found, groups=tuple(zip(groups, shares.values(), strict=True)))
+    return with_replay(found, old["train"], options.replay) if options.replay else found
+
+
+def with_replay(data: Data, old: Sequence[Row], share: float) -> Data:
+    """With that share of each batch from the old rows, and epochs as much longer."""
+    return replace(
+        data,
+        train=JoinedRows({"new": data.train, "old": old}),
+        epoch_size=round(len(data.train) / (1 - share)),
+        groups=((["new"], 1 - share), (["old"], share)),
+    )
+
+
+def read_old(options: TrainOptions, bad_rows: BadRows) -> dict[str, Sequence[Row]]:
+    """Those splits of --old_root that are needed, checked; none without one."""
+    if options.old_root is None:
+        return {}
+    names = ("train", "val") if options.replay else ("val",)
+    old = open_dataset(options.old_root, bad_rows, names)
+    return {name: check_pictures(old.split(name), bad_rows) for name in names}
 
 
 def more_often(recipe: Recipe, characters: str, weight: int) -> CaptchaRecipe:

@@ -84,6 +84,17 @@ class TrainOptions:
     freeze_backbone: str = option(
         "none", "stages that keep their weights", ("none", "early", "partial", "all")
     )
+    unfreeze_every: int | None = option(
+        None, "epochs after which one more stage of --freeze_backbone learns, the last one first",
+        above=0,
+    )  # fmt: skip
+    old_root: str | None = option(
+        None, "set that --init_from was trained on: scored before and after, and for --replay"
+    )
+    replay: float = option(
+        0.0, "share of each batch that comes from --old_root, so that less is forgotten", least=0,
+        most=0.9,
+    )  # fmt: skip
     backbone_lr_ratio: float = option(
         0.1, "learning rate of loaded backbone stages, times --lr", least=0, most=1
     )
@@ -173,6 +184,14 @@ class TrainOptions:
                 f"--epoch_size {self.epoch_size}: an epoch is the train split unless all of it is "
                 "drawn anew, or --select joins sets; add one of these or leave it out"
             )
+        if self.old_root is not None and self.init_from is None and self.resume is None:
+            found.append(f"--old_root {self.old_root}: it goes with --init_from; give both")
+        if self.replay and self.old_root is None:
+            found.append(f"--replay {self.replay}: nothing to replay; give the set as --old_root")
+        if self.replay and (self.fresh or self.select is not None):
+            found.append("--replay fights --fresh and --select: leave it out, or them")
+        if self.unfreeze_every and self.freeze_backbone == "none":
+            found.append("--unfreeze_every: nothing is frozen; add --freeze_backbone all")
         if self.img_channels not in (None, 1, 3):
             found.append(f"--img_channels {self.img_channels}: expected 1 (grey) or 3 (RGB)")
         try:

@@ -1,0 +1,142 @@
+"""What a recipe reaches on a small set: k-fold cross-validation of train.py.
+
+  python -m benchmarks.folds data/captcha_v2 --flags "--config recipes/finetune.toml"
+  python -m benchmarks.folds data/meters --ignore . --num_pictures 100 --flags "--num_epochs 30"
+
+All pictures of the set's splits are put together and dealt into folds. Each fold is read by a model
+that was trained on the others, of which a tenth chooses the epoch: nothing that is scored was seen.
+`--flags` goes to train.py; the time is that of its whole run, with its start.
+"""
+
+from __future__ import annotations
+
+import random
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.report import Report
+from utils.dataset import SPLITS, BadRows, Row, open_dataset
+from utils.errors import UserError, run_script
+from utils.files import write_text
+from utils.metrics import Score
+from utils.options import option, parse
+
+TRAIN = Path(__file__).parent.parent / "train.py"
+
+
+@dataclass(frozen=True)
+class Options:
+    data_root: str | None = option(None, "data set", positional=True)
+    folds: int = option(5, "parts that the set is dealt into", least=2)
+    num_folds: int = option(None, "folds that are run (default: all)", above=0)
+    num_pictures: int = option(None, "pictures to train with (default: all of the others)", least=4)
+    flags: str = option("", "flags of train.py, in quotes")
+    ignore: str | None = option(None, "also score without these characters, such as .")
+    seed: int = option(0, "deals the folds", least=0)
+    output: str | None = option(None, "Markdown file to write the table to")
+    save_dir: str | None = option(None, "where the runs' checkpoints stay (default: nowhere)")
+    config: str | None = option(None, "TOML recipe that presets flags")
+
+    def problems(self) -> list[str]:
+        return [] if self.data_root else ["no data set is given"]
+
+
+def all_rows(root: str) -> list[Row]:
+    data = open_dataset(root, BadRows(0))
+    if data.is_one_split:
+        return list(data.split("train"))
+    return [row for name in SPLITS if name in data.splits for row in data.split(name)]
+
+
+def deal(count: int, folds: int, fold: int, seed: int) -> tuple[list[int], list[int], list[int]]:
+    """Places to train on, to choose the epoch by, and to score."""
+    order = random.Random(f"{seed}/{count}").sample(range(count), count)
+    scored = order[fold::folds]
+    others = [place for place in order if place not in set(scored)]
+    return others[len(others) // 10 :], others[: len(others) // 10], scored
+
+
+def write_split(folder: Path, rows: list[Row]) -> None:
+    folder.mkdir(parents=True)
+    lines = []
+    for index, row in enumerate(rows):
+        name = f"{index:05d}{row.path.suffix}"
+        (folder / name).write_bytes(row.picture.read_bytes())
+        lines.append(f"{name}\t{row.label}\n")
+    write_text(folder / "labels.txt", "".join(lines))
+
+
+def run_fold(rows: list[Row], fold: int, options: Options, root: Path) -> tuple[list, float]:
+    """(label, text) of each picture of the fold, and the seconds of its training."""
+    from utils.recognizer import Recognizer
+
+    train, val, scored = deal(len(rows), options.folds, fold, options.seed)
+    write_split(root / "train", [rows[i] for i in train[: options.num_pictures]])
+    write_split(root / "val", [rows[i] for i in val])
+    words = [sys.executable, str(TRAIN), "--data_root", str(root), "--save_dir", str(root / "run")]
+    started = time.monotonic()
+    done = subprocess.run(words + shlex.split(options.flags))
+    seconds = time.monotonic() - started
+    if done.returncode:
+        raise UserError("train.py did not end well; see above")
+    reader = Recognizer.load(next((root / "run").glob("best.*")), "cpu")
+    texts = reader.read([rows[i].picture for i in scored])
+    labels = [reader.charset.fold(rows[i].label) for i in scored]
+    if options.save_dir:
+        shutil.copytree(root / "run", Path(options.save_dir) / f"fold{fold}", dirs_exist_ok=True)
+    return list(zip(labels, (found.text for found in texts), strict=True)), seconds
+
+
+def score(pairs: list[tuple[str, str]], ignored: str = "") -> Score:
+    found, table = Score(), dict.fromkeys(map(ord, ignored))
+    for label, text in pairs:
+        found.add(label.translate(table), text.translate(table))
+    return found
+
+
+def main(argv=None) -> int:
+    options: Options = parse(Options, argv, (__doc__ or "").strip()).options
+    report = Report("folds", argv, options.output)
+    rows = all_rows(options.data_root or "")
+    if len(rows) < 4 * options.folds:
+        raise UserError(
+            f"{options.data_root}: {len(rows)} pictures are too few for {options.folds} folds"
+        )
+    header = ["fold", "trained on", "n", "exact", "ignoring case", "characters", "s"]
+    if options.ignore:
+        header.insert(4, f"without {options.ignore}")
+    lines, numbers, times, every = [], [], [], []
+    for fold in range(options.num_folds or options.folds):
+        with tempfile.TemporaryDirectory() as folder:
+            pairs, seconds = run_fold(rows, fold, options, Path(folder))
+        found = score(pairs)
+        shares = [found.sequence_accuracy, found.sequence_accuracy_ignoring_case]
+        shares.append(found.character_accuracy)
+        if options.ignore:
+            shares.insert(1, score(pairs, options.ignore).sequence_accuracy)
+        trained = len(deal(len(rows), options.folds, fold, options.seed)[0])
+        trained = min(trained, options.num_pictures or trained)
+        shown = [f"{share:.2%}" for share in shares]
+        lines.append([str(fold + 1), str(trained), str(len(pairs)), *shown, f"{seconds:.0f}"])
+        print(f"fold {fold + 1}: {', '.join(shown)} in {seconds:.0f} s", flush=True)
+        numbers.append(shares)
+        times.append(seconds)
+        every += [(fold, *pair) for pair in pairs if pair[0] != pair[1]]
+    means = [f"{statistics.mean(column):.2%}" for column in zip(*numbers, strict=True)]
+    lines.append(["mean", "", "", *means, f"{statistics.mean(times):.0f}"])
+    report.table(header, lines)
+    wrong = ", ".join(f"{label} as {text or 'nothing'}" for _, label, text in every[:20])
+    report.print(f"\n{len(every)} wrong texts, such as {wrong}" if every else "\nall are right")
+    report.save()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))
