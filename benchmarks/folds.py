@@ -131,6 +131,7 @@ def main(argv=None) -> int:
         every += [(fold, *pair) for pair in pairs if pair[0] != pair[1]]
     means = [f"{statistics.mean(column):.2%}" for column in zip(*numbers, strict=True)]
     lines.append(["mean", "", "", *means, f"{statistics.mean(times):.0f}"])
+    report.print(f"\nn = {sum(int(line[2]) for line in lines[:-1])} pictures, each read once")
     report.table(header, lines)
     wrong = ", ".join(f"{label} as {text or 'nothing'}" for _, label, text in every[:20])
     report.print(f"\n{len(every)} wrong texts, such as {wrong}" if every else "\nall are right")

@@ -199,5 +199,6 @@ def test_the_input_pipeline_draws_what_it_says(tmp_path):
     options = input_pipeline.Options(steps=1, batch_size=2, num_samples=3)
     found = input_pipeline.sources(tmp_path, options)
     assert [pictures.fresh for pictures in found.values()] == [0.0, 1.0, 1.0]
-    assert [pictures.renderer for pictures in found.values()][1:] == ["package", "fast"]
+    at_once = [pictures.steps_at_once(2) for pictures in found.values()]
+    assert at_once == [1, 1, 64]
     assert len(found["PNG files"].rows) == 6  # three whole batches, of three files

@@ -1,0 +1,75 @@
+"""Benchmarks of real sets: folds of a small one, and how fast an LMDB feeds training."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from benchmark_tables import run
+from test_words import FACES
+
+from benchmarks import feed, folds, words
+from utils.errors import UserError
+
+SMALL = "--img_width 80 --img_height 32 --hidden_size 16 --batch_size 4 --num_epochs 1"
+
+
+@pytest.mark.parametrize("count", [20, 23, 100])
+def test_every_picture_is_scored_once_and_never_by_who_saw_it(count):
+    scored = []
+    for fold in range(5):
+        train, val, test = folds.deal(count, 5, fold, seed=3)
+        assert sorted(train + val + test) == list(range(count))
+        assert val
+        scored += test
+    assert sorted(scored) == list(range(count))
+    assert folds.deal(count, 5, 0, 1) != folds.deal(count, 5, 0, 2)
+
+
+def test_characters_can_be_left_out_of_the_score():
+    pairs = [("1.2", "12"), ("12", "1.2"), ("3", "4")]
+    assert folds.score(pairs).exact == 0
+    assert folds.score(pairs, ".").exact == 2
+
+
+def test_folds(tiny_data, tmp_path, capsys):
+    (table,) = run(
+        folds.main, "folds", capsys, str(tiny_data), "--folds", "2", "--ignore", "1",
+        "--num_pictures", "6", "--save_dir", str(tmp_path / "kept"),
+        "--flags", f"{SMALL} --num_threads 1 --num_workers 0",
+    )  # fmt: skip
+    assert table["fold"][:3] == ["trained on", "n", "exact"]
+    assert table["fold"][3] == "without 1"
+    assert [table[fold][:2] for fold in "12"] == [["6", "12"], ["6", "12"]]
+    assert table["mean"][2].endswith("%")
+    assert (tmp_path / "kept/fold1/best.pth").is_file()
+
+
+def test_folds_of_nothing_are_refused(tiny_data):
+    with pytest.raises(UserError, match="no data set is given"):
+        folds.main([])
+    with pytest.raises(UserError, match="24 pictures are too few for 7 folds"):
+        folds.main([str(tiny_data), "--folds", "7"])
+    with pytest.raises(UserError, match="train.py did not end well"):
+        folds.main([str(tiny_data), "--folds", "2", "--flags", "--no_such_flag 1"])
+
+
+def test_feed(capsys):
+    (table,) = run(
+        feed.main, "feed", capsys, "--num_samples", "40", "--steps", "2", "--rounds", "2",
+        "--batch_size", "4", "--num_workers", "0",
+    )  # fmt: skip
+    ways = ["memory", "LMDB", "LMDB, cold", "PNG files", "PNG files, cold"]
+    if not hasattr(os, "posix_fadvise"):
+        ways = [way for way in ways if "cold" not in way]
+    assert list(table)[2:] == ways
+    assert table["memory"][2] == "1.00 (1.00 to 1.00)"
+
+
+def test_words(capsys):
+    (table,) = run(
+        words.main, "words", capsys, "--fonts", *FACES, "--count", "3", "--warm_up", "1",
+        "--rounds", "2",
+    )  # fmt: skip
+    assert len(table) == 2 + 5
+    assert table[words.LOOP][1] == "1.00 (1.00 to 1.00)"
