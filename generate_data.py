@@ -232,9 +232,10 @@ def report(root: Path, sizes: dict[str, int], new: int, seconds: float) -> None:
         + (f", {there:,} were there" if there else "")
     )
     print(f"look at {root / 'samples.png'}")
-    if "train" in sizes and "val" in sizes:
+    if "val" in sizes:
         folder = f'"{root}"' if " " in str(root) else root
-        print(f"next: python train.py --data_root {folder}")
+        fresh = "" if "train" in sizes else " --fresh 1"
+        print(f"next: python train.py --data_root {folder}{fresh}")
 
 
 if __name__ == "__main__":

@@ -28,15 +28,20 @@ def test_files_folders_and_the_system(tmp_path, monkeypatch):
     assert find_fonts([]) == []
 
 
-def test_every_place_without_a_font_is_named(tmp_path, monkeypatch):
+def test_a_system_without_fonts_has_those_of_matplotlib(monkeypatch):
     monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", list)
+    found = find_fonts(["system"])
+    assert MONO in found
+    assert {Path(path).name[:6] for path in found} == {"DejaVu"}
+
+
+def test_every_place_without_a_font_is_named(tmp_path):
     with pytest.raises(UserError) as told:
-        find_fonts(["no 1.ttf", str(tmp_path), MONO, "system"])
+        find_fonts(["no 1.ttf", str(tmp_path), MONO])
     sentences = str(told.value).splitlines()
     assert [sentence.partition(": ")[0] for sentence in sentences] == [
         "--fonts no 1.ttf",
         f"--fonts {tmp_path}",
-        "--fonts system",
     ]
 
 

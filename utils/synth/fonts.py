@@ -19,7 +19,8 @@ NO_CHARACTER = "\U0010ffff"
 
 
 def find_fonts(places: Sequence[str]) -> list[str]:
-    """Font files that are named, or lie below a folder that is, or belong to the `system`.
+    """Font files that are named, or lie below a folder that is, or belong to the `system` (of one
+    that has none: matplotlib's DejaVu).
 
     Raises UserError that names every place that has none.
     """
@@ -31,7 +32,7 @@ def find_fonts(places: Sequence[str]) -> list[str]:
                 f"--fonts {place}: no such file; expected a font, a folder of them, or system"
             )
         fonts = _fonts_at(place)
-        if not fonts and (place == "system" or Path(place).is_dir()):
+        if not fonts and Path(place).is_dir():
             wanted = ", ".join(FONT_FILES)
             problems.append(f"--fonts {place}: no font is in there; expected {wanted} files")
         found += fonts
@@ -44,9 +45,11 @@ def _fonts_at(place: str) -> list[str]:
     if place != "system" and not Path(place).is_dir():
         return [place]
     if place == "system":
+        from matplotlib import get_data_path
         from matplotlib.font_manager import findSystemFonts
 
-        below = findSystemFonts()
+        # A bare machine has none: DejaVu comes with matplotlib.
+        below = findSystemFonts() or [*map(str, Path(get_data_path()).rglob("DejaVu*.ttf"))]
     else:
         below = [str(path) for path in Path(place).rglob("*")]
     return sorted({path for path in below if path.lower().endswith(FONT_FILES)})
