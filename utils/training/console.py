@@ -36,9 +36,8 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
     ]
     if brought and run.resumed is None:
         print(f"{options.backbone} brings defaults of its own: {', '.join(brought)}")
-    fresh = (
-        f", {options.fresh:.0%} of them drawn anew ({options.renderer})" if options.fresh else ""
-    )
+    drawn = "words" if isinstance(run.data.recipe, WordRecipe) else f"captchas, {options.renderer}"
+    fresh = f", {options.fresh:.0%} of them drawn anew ({drawn})" if options.fresh else ""
     print(
         f"epochs of {run.data.epoch_size:,} pictures{fresh}; {len(run.data.val):,} to validate on"
     )
