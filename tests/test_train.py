@@ -52,7 +52,9 @@ def test_fresh_pictures_need_no_training_split(
     assert run(tiny_data, tmp_path / "run", *flags) == 0
     history = (tmp_path / "run" / "history.csv").read_text("utf-8").splitlines()
     assert [line.split(",")[1] for line in history] == ["pictures", "10", "20"]
-    assert "epochs of 10 pictures, 100% of them drawn anew (captchas, fast)" in capsys.readouterr().out
+    assert (
+        "epochs of 10 pictures, 100% of them drawn anew (captchas, fast)" in capsys.readouterr().out
+    )
 
 
 def test_an_epoch_is_the_training_split_unless_a_size_is_given(tiny_data: Path) -> None:
