@@ -69,6 +69,10 @@ class GenerateOptions:
     )
     number_share: float = option(0.1, "of words, how many are numbers", least=0, most=1)
     random_share: float = option(0.1, "of words, how many are random strings", least=0, most=1)
+    letter_colors: float = option(
+        0.0, "share of words whose letters are each of another colour", least=0, most=1
+    )
+    lines: float = option(0.0, "share of words with thin lines across", least=0, most=1)
     augment: str = option("medium", "how much words are turned, bent, blurred...", tuple(LEVELS))
     seed: int = option(0, "the same seed draws the same pictures")
     num_workers: int | None = option(
@@ -109,6 +113,8 @@ class GenerateOptions:
             self.number_share,
             self.random_share,
             self.augment,
+            self.letter_colors,
+            self.lines,
         )
 
     def problems(self) -> list[str]:
@@ -163,7 +169,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 IDLE = {
-    "captcha": ("words", "number_share", "random_share", "augment"),
+    "captcha": ("words", "number_share", "random_share", "letter_colors", "lines", "augment"),
     "word": ("width", "renderer"),
 }
 """Flags that a kind does not know."""

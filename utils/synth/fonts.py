@@ -109,6 +109,10 @@ class Face:
     def write(self, text: str, spacing: float = 0.0) -> np.ndarray:
         """Coverage 0..255 (h, w) of a text that the font `has`, cut to its ink; `spacing` in
         pixels comes between two characters."""
+        return self.write_letters(text, spacing)[0]
+
+    def write_letters(self, text: str, spacing: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """As `write`; and (characters,), the columns where each of them starts."""
         pen, placed = 0.0, []
         for character in text:
             glyph = self.glyph(character)
@@ -123,4 +127,4 @@ class Face:
             height, width = glyph.ink.shape
             place = ink[glyph.top - top :, x - left :][:height, :width]
             np.maximum(place, glyph.ink, out=place)
-        return ink
+        return ink, np.array([x - left for x, _ in placed])

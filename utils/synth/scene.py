@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from utils.augment import augmented
 from utils.errors import UserError
@@ -72,11 +72,11 @@ class WordRenderer:
         rng, most = self._rng, self.recipe.height
         noise = np.random.default_rng(rng.getrandbits(64))
         spacing = FONT_SIZE * max(0.0, rng.gauss(0.0, 0.08) if rng.random() < 0.3 else 0.0)
-        ink = face.write(text, spacing)
+        ink, starts = face.write_letters(text, spacing)
         if rng.random() < 0.1 and len(text) > 3:
             ink = arched(ink, rng.uniform(-0.35, 0.35))
         height = round(most * rng.uniform(1 / 3, 1))
-        letters = self._placed(ink, height, steps_needed(text))
+        letters, starts = self._placed(ink, starts, height, steps_needed(text))
         if rng.random() < 0.1:
             self._add_neighbours(letters, face)
         ground, paint = self._colours()
@@ -89,12 +89,19 @@ class WordRenderer:
             canvas += around[:, :, None] * (other - canvas)
         if rng.random() < 0.15:  # letters that are not of one colour
             paint = paint + _grain(letters.shape, self._channels, 30, noise)
+        if self.recipe.letter_colors and rng.random() < self.recipe.letter_colors:
+            paint = self._paint_by_letter(starts, letters.shape[1], ground)
         canvas += covered * rng.uniform(0.75, 1) * (paint - canvas)
         picture = _as_picture(canvas)
+        if self.recipe.lines and rng.random() < self.recipe.lines:
+            self._add_lines(picture)
         return augmented(picture, self.recipe.augment, rng)
 
-    def _placed(self, ink: np.ndarray, height: int, steps: int) -> np.ndarray:
-        """(height, W): the letters scaled, stretched a little, with margins that may cut them."""
+    def _placed(
+        self, ink: np.ndarray, starts: np.ndarray, height: int, steps: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(height, W): the letters scaled, stretched a little, with margins that may cut them; and
+        where each of them starts."""
         rng = self._rng
         top, bottom = (max(-0.04, rng.gauss(0.08, 0.08)) for _ in range(2))
         letters = height / (1 + top + bottom)
@@ -106,7 +113,7 @@ class WordRenderer:
         whole = max(round(width + left + right), round(height * LEAST_RATIO * steps), 8)
         placed = np.zeros((height, whole), np.uint8)
         _paste(placed, scaled, round(left), round(top * letters))
-        return placed
+        return placed, starts * size[0] / ink.shape[1] + left
 
     def _add_neighbours(self, letters: np.ndarray, face: Face) -> None:
         """A piece of the line above or below, or of the word before or behind, at the edge."""
@@ -140,11 +147,30 @@ class WordRenderer:
     def _colours(self) -> tuple[np.ndarray, np.ndarray]:
         """Of the ground and of the letters, far enough from each other."""
         ground = self._colour()
+        return ground, self._paint_on(ground)
+
+    def _paint_on(self, ground: np.ndarray) -> np.ndarray:
+        """A colour that can be seen on that ground."""
         for _ in range(TRIES):
             paint = self._colour()
             if abs(_grey(paint) - _grey(ground)) >= LEAST_CONTRAST:
-                return ground, paint
-        return ground, 255 - ground if _grey(ground) < 80 else ground * 0
+                return paint
+        return 255 - ground if _grey(ground) < 80 else ground * 0
+
+    def _paint_by_letter(self, starts: np.ndarray, width: int, ground: np.ndarray) -> np.ndarray:
+        """(1, width, channels): a colour for each letter, from where it starts."""
+        paints = np.stack([self._paint_on(ground) for _ in starts])
+        letter = np.searchsorted(np.sort(starts)[1:], np.arange(width), side="right")
+        return paints[letter][None]
+
+    def _add_lines(self, picture: Image.Image) -> None:
+        rng, (width, height) = self._rng, picture.size
+        draw = ImageDraw.Draw(picture)
+        for _ in range(rng.randint(1, 5)):
+            ends = [rng.randrange(side) for side in (width, height, width, height)]
+            colour = tuple(int(level) for level in self._colour())
+            thick = rng.randint(1, max(1, height // 24))
+            draw.line(ends, colour if len(colour) == 3 else colour[0], thick)
 
     def _ground(
         self, shape: tuple[int, ...], colour: np.ndarray, paint: np.ndarray, noise
@@ -211,9 +237,8 @@ def _grain(shape: tuple[int, ...], channels: int, strength: float, noise) -> np.
     size = (-(-height // cell) + 1, -(-width // cell) + 1)
     coarse = noise.normal(0, strength, size).astype(np.float32)
     fine = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(fine)[:, :, None] * (1 + 0.3 * noise.normal(0, 1, channels)).astype(
-        np.float32
-    )
+    by_channel = np.float32(1 + 0.3 * noise.normal(0, 1, channels))
+    return np.asarray(fine)[:, :, None] * by_channel
 
 
 def _grey(colour: np.ndarray) -> float:

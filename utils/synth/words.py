@@ -45,6 +45,10 @@ class WordRecipe:
     number_share: float = 0.1
     random_share: float = 0.1
     augment: str = "medium"
+    letter_colors: float = 0.0
+    """Share of words whose letters are each of another colour."""
+    lines: float = 0.0
+    """Share of words that have thin lines across them."""
 
     @property
     def charset(self) -> Charset:

@@ -14,7 +14,7 @@ import numpy as np
 
 from utils.checkpoint import Checkpoint
 from utils.data.joined import JoinedRows, parse_shares, selected
-from utils.dataset import BadRows, Row, check_pictures, facts, open_dataset, relabelled
+from utils.dataset import BadRows, Row, check_pictures, facts, open_dataset, read_recipe, relabelled
 from utils.errors import UserError
 from utils.synth.captcha import CaptchaRecipe
 from utils.synth.recipes import Recipe, one_by_one
@@ -120,22 +120,25 @@ def read_data(options: TrainOptions) -> Data:
     bad_rows.settle()
     if not val or not (train or options.fresh == 1):
         raise UserError(f"{options.data_root}: no picture of a split can be read; mend the set")
+    recipe = data.recipe
     if options.fresh > 0:
-        if data.recipe is None:
+        source = options.fresh_root or options.data_root
+        recipe = read_recipe(Path(source))
+        if recipe is None:
             raise UserError(
-                f"--fresh {options.fresh}: {options.data_root} has no dataset.json to draw by; "
-                "use a set of generate_data.py, or --fresh 0"
+                f"--fresh {options.fresh}: {source} has no dataset.json to draw by; give a set of "
+                "generate_data.py as --fresh_root, or use --fresh 0"
             )
-        one_by_one(data.recipe)  # opens the fonts: a missing one is told before the workers
+        one_by_one(recipe)  # opens the fonts: a missing one is told before the workers
     if options.overfit_batch:
         batch = list(train[: options.batch_size])
         return Data(data.root, batch * OVERFIT_STEPS, batch, None, len(batch) * OVERFIT_STEPS)
     epoch_size = options.epoch_size or len(train) or FRESH_EPOCH
-    fresh_recipe = data.recipe
-    if options.fresh > 0 and options.hard_characters and data.recipe is not None:
-        fresh_recipe = more_often(data.recipe, options.hard_characters, options.hard_weight)
+    fresh_recipe = recipe
+    if options.fresh > 0 and options.hard_characters and recipe is not None:
+        fresh_recipe = more_often(recipe, options.hard_characters, options.hard_weight)
     found = Data(
-        data.root, train, val, data.recipe, epoch_size, fresh_recipe, old_val=old.get("val", ())
+        data.root, train, val, recipe, epoch_size, fresh_recipe, old_val=old.get("val", ())
     )
     if groups:
         found = replace(found, groups=tuple(zip(groups, shares.values(), strict=True)))
@@ -193,9 +196,11 @@ def check_same_data(resumed: Checkpoint, data: Data) -> None:
 
 def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | None) -> Charset:
     """The run's charset, every label known to it."""
-    found = data_charset(options.charset, options.charset_file, data.recipe, data.rows)
-    charset = as_labels_are_written(found, options)
     drawn = [data.recipe.characters] if options.fresh > 0 and data.recipe is not None else []
+    own = data.recipe if options.fresh_root is None else None
+    texts = chain(drawn, (row.label for row in data.rows))
+    found = data_charset(options.charset, options.charset_file, own, texts)
+    charset = as_labels_are_written(found, options)
     if init_from is not None:
         known = as_labels_are_written(init_from.header.charset, options)
         told_apart = known.num_classes != init_from.header.charset.num_classes

@@ -14,16 +14,16 @@ from utils.text.decoding import steps_needed
 
 
 def data_charset(
-    preset: str | None, path: str | None, recipe: Recipe | None, rows: Iterable[Row]
+    preset: str | None, path: str | None, recipe: Recipe | None, texts: Iterable[str]
 ) -> Charset:
-    """What was asked for, else the data set's own, else every character of the labels."""
+    """What was asked for, else the data set's own, else every character of the texts."""
     if path is not None:
         return read_charset_file(path)
     if preset is not None:
         return preset_charset(preset)
     if recipe is not None:
         return recipe.charset
-    return charset_of_texts(row.label for row in rows)
+    return charset_of_texts(texts)
 
 
 def check_known(rows: Iterable[Row], charset: Charset) -> None:

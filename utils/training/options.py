@@ -119,6 +119,9 @@ class TrainOptions:
     fresh: float = option(
         0.0, "share of each epoch that is drawn anew instead of read from disk", least=0, most=1
     )
+    fresh_root: str | None = option(
+        None, "set whose dataset.json says what is drawn anew (default: --data_root)"
+    )
     renderer: str = option(
         "fast", "what draws --fresh pictures: the captcha package, or torch, several times as fast",
         RENDERERS,
@@ -190,6 +193,8 @@ class TrainOptions:
             found.append(f"--replay {self.replay}: nothing to replay; give the set as --old_root")
         if self.replay and (self.fresh or self.select is not None):
             found.append("--replay fights --fresh and --select: leave it out, or them")
+        if self.fresh_root is not None and not self.fresh:
+            found.append(f"--fresh_root {self.fresh_root}: nothing is drawn; add --fresh")
         if self.unfreeze_every and self.freeze_backbone == "none":
             found.append("--unfreeze_every: nothing is frozen; add --freeze_backbone all")
         if self.img_channels not in (None, 1, 3):
