@@ -34,7 +34,7 @@ from utils.synth.description import check_target, describe, split_sizes, write_d
 from utils.synth.drawing import draw_all, file_name, split_chunks
 from utils.synth.fonts import find_fonts
 from utils.synth.recipes import KINDS, Recipe
-from utils.synth.words import SYSTEM_WORDS, WordRecipe, word_problems
+from utils.synth.words import SYSTEM_WORDS, WordRecipe, system_words, word_problems
 from utils.text.charset import PRESETS, preset_charset, read_charset_file
 
 SAMPLES = 20
@@ -103,13 +103,12 @@ class GenerateOptions:
             fonts = tuple(find_fonts(self.fonts))
             return CaptchaRecipe(*drawn, *self.lengths, self.width, self.height or 60, fonts)
         fonts = tuple(find_fonts(self.fonts or ("system",)))
-        words = self.words or (str(SYSTEM_WORDS) if SYSTEM_WORDS.is_file() else None)
         return WordRecipe(
             *drawn,
             *self.lengths,
             self.height or 48,
             fonts,
-            words,
+            self.words or system_words(charset),
             self.number_share,
             self.random_share,
             self.augment,

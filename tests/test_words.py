@@ -21,8 +21,8 @@ from utils.errors import UserError, run_script
 from utils.synth.fonts import find_fonts
 from utils.synth.recipes import one_by_one, recipe_from_json
 from utils.synth.scene import WordRenderer, arched
-from utils.synth.words import LEAST_RATIO, Texts, WordRecipe, word_problems
-from utils.text.charset import PRESETS
+from utils.synth.words import LEAST_RATIO, Texts, WordRecipe, system_words, word_problems
+from utils.text.charset import PRESETS, preset_charset
 from utils.text.decoding import steps_needed
 
 FACES = (MONO, str(FONTS / "DejaVuSerif-Bold.ttf"), str(FONTS / "cmr10.ttf"))
@@ -94,6 +94,20 @@ def test_a_file_without_words_is_told(tmp_path, content, told):
     assert told in problem
     (problem,) = word_problems(replace(PRINTABLE, words="nowhere.txt"))
     assert "no such file" in problem
+
+
+def test_the_list_of_the_system_is_taken_where_it_has_a_word(tmp_path, monkeypatch):
+    monkeypatch.setattr("utils.synth.words.SYSTEM_WORDS", tmp_path / "words")
+    letters, digits = preset_charset("lower"), preset_charset("digits")
+    assert system_words(letters) is None
+    (tmp_path / "words").write_text("word\n", "utf-8")
+    assert system_words(letters) == str(tmp_path / "words")
+    assert system_words(digits) is None
+
+
+def test_no_word_is_looked_for_where_none_is_drawn(words):
+    recipe = WordRecipe("01.", "three", words=str(words), number_share=0.7, random_share=0.3)
+    assert set("".join(drawn(recipe, 300))) == set("01.")
 
 
 def test_fonts_that_cannot_draw_it_are_told(tmp_path):

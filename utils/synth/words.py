@@ -74,6 +74,17 @@ class WordRecipe:
         return cls(**{**values, "fonts": tuple(values["fonts"])})
 
 
+def system_words(charset: Charset) -> str | None:
+    """The system's word list, where there is one of which the charset can write a word."""
+    if not SYSTEM_WORDS.is_file():
+        return None
+    try:
+        _ = Texts(WordRecipe(charset.characters, charset.name, words=str(SYSTEM_WORDS))).words
+    except UserError:
+        return None
+    return str(SYSTEM_WORDS)
+
+
 class Texts:
     """The texts of a recipe. Raises UserError where its file of words has none that fits."""
 
@@ -89,7 +100,7 @@ class Texts:
         """Of the file, in its order, as often as they stand there: prose has its short words more
         often than a dictionary."""
         recipe = self._recipe
-        if recipe.words is None:
+        if recipe.words is None or recipe.number_share + recipe.random_share >= 1:
             return []
         try:
             found = Path(recipe.words).read_text(encoding="utf-8-sig").split()
