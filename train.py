@@ -76,7 +76,8 @@ def train(run: Run) -> int:
     )  # fmt: skip
     order = EpochBatches(
         run.data.epoch_size, options.batch_size, options.num_epochs, options.seed,
-        progress.epoch, progress.step, widths=run.train_widths, shares=run.data.shares,
+        progress.epoch, progress.step, widths=run.train_widths, shares=run.shares,
+        num_places=len(run.data.train),
     )  # fmt: skip
     batches = training_batches(pictures, order, run.num_workers, device.type == "cuda")
     steps_per_epoch = order.steps_per_epoch

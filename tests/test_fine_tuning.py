@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import write_split
@@ -16,10 +18,16 @@ from models.config import ModelConfig
 from models.registry import build_model
 from models.transfer import freeze
 from utils.checkpoint import load_checkpoint
+from utils.dataset import BadRows, open_dataset
 from utils.errors import UserError
+from utils.picture import ImageSpec
 from utils.synth.captcha import CaptchaRecipe
+from utils.text.charset import preset_charset
 from utils.training import state
+from utils.training.batch import Block
+from utils.training.batches import EpochBatches
 from utils.training.data import Data, with_replay
+from utils.training.pictures import TrainingPictures
 
 
 @pytest.fixture
@@ -87,17 +95,46 @@ def test_a_stopped_run_thaws_as_an_unbroken_one(tiny_data, tiny_checkpoint, tmp_
 
 
 def test_a_share_of_each_batch_is_old(tiny_data, old_data):
-    from utils.dataset import BadRows, open_dataset
-    from utils.training.batches import EpochBatches
-
     new = open_dataset(tiny_data, BadRows(0)).split("train")
     old = open_dataset(old_data, BadRows(0)).split("train")
     data = with_replay(Data(tiny_data, new, [], None, len(new)), old, 0.25)
     assert (len(data.train), data.epoch_size) == (32, 16)  # 12 new ones, and 4 old
-    order = EpochBatches(data.epoch_size, 8, 2, seed=0, shares=data.shares)
+    order = EpochBatches(data.epoch_size, 8, 2, 0, shares=data.shares, num_places=32)
     batches = [set(block.pictures) for block in order]
-    assert [sum(place >= 12 for place in batch) for batch in batches] == [2, 2, 2, 2]
-    assert batches[0] | batches[1] >= set(range(12))
+    assert [sum(place % 32 >= 12 for place in batch) for batch in batches] == [2, 2, 2, 2]
+    assert {place % 32 for place in batches[0] | batches[1]} >= set(range(12))
+
+
+@pytest.mark.parametrize("widths", [None, np.arange(12) * 10])
+def test_an_epoch_may_go_through_a_small_set_several_times(tiny_data, widths):
+    """A picture's second time in an epoch has another number, and is changed in another way."""
+    rows = open_dataset(tiny_data, BadRows(0)).split("train")
+    data = Data(tiny_data, rows, [], None, 32)
+    order = EpochBatches(32, 4, 3, 0, widths=widths, shares=data.shares, num_places=12)
+    blocks = list(order)
+    assert [len(block.pictures) for block in blocks] == [4] * 24
+    numbers = sum((block.pictures for block in blocks), [])
+    assert len(set(numbers)) == 96
+    assert Counter(number % 12 for number in numbers) == dict.fromkeys(range(12), 8)
+    pictures = TrainingPictures(
+        rows, ImageSpec(32, 80), preset_charset("digits"), 0, augment="heavy", color_jitter=0.2
+    )
+    first = [pictures[Block(0, 0, [place])].images for place in (3, 15, 3)]
+    assert torch.equal(first[0], first[2])
+    assert not torch.equal(first[0], first[1])
+    assert Data(tiny_data, rows, [], None, 12).shares == []
+
+
+def test_a_run_over_a_small_set_again_and_again(tiny_data, tiny_checkpoint, tmp_path):
+    flags = ["--init_from", str(tiny_checkpoint), "--num_epochs", "2", "--epoch_size", "50"]
+    flags += ["--augment", "light"]
+    assert run(tiny_data, tmp_path / "one", *flags) == 0
+    assert run(tiny_data, tmp_path / "two", *flags, "--num_workers", "2") == 0
+    training = load_checkpoint(tmp_path / "one/last.pth").training
+    assert training is not None
+    assert training["progress"]["pictures"] == 100
+    one, other = weights(tmp_path / "one/last.pth"), weights(tmp_path / "two/last.pth")
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_the_old_set_is_scored_before_and_after(
@@ -149,6 +186,8 @@ def test_forgetting_is_never_unawares(tiny_data, tiny_checkpoint, tmp_path, caps
         (["--replay", "0.95"], "--replay 0.95: expected 0 to 0.9"),
         (["--init_from", "m", "--old_root", "d", "--replay", "0.2", "--fresh", "1"], "fights"),
         (["--init_from", "m", "--old_root", "d", "--replay", "0.2", "--select", "a"], "fights"),
+        (["--init_from", "m", "--old_root", "d", "--replay", "0.2", "--epoch_size", "9"], "fights"),
+        (["--fresh_root", "d"], "--fresh_root d: nothing is drawn; add --fresh"),
         (["--unfreeze_every", "2"], "--unfreeze_every: nothing is frozen"),
     ],
 )

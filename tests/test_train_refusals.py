@@ -157,7 +157,6 @@ def test_a_dataset_json_of_the_users_own_does_not_matter(tiny_data: Path, tmp_pa
         (["--lr", "0"], "expected more than 0"),
         (["--fresh", "1.5"], "expected 0 to 1"),
         (["--charset", "digits", "--charset_file", "x"], "--charset and --charset_file fight"),
-        (["--epoch_size", "5", "--fresh", "0.5"], "all of it is drawn anew, or --select joins"),
         (["--resume", "auto", "--init_from", "x"], "--resume and --init_from fight"),
     ],
 )

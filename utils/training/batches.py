@@ -39,7 +39,9 @@ class EpochBatches:
     being validated. Where `first_step` is inside a block, that block comes whole.
 
     With `shares`, (places, share) pairs, that share of every batch comes from these places, which
-    are gone through again and again, each time in an order of (seed, group, time).
+    are gone through again and again, each time in an order of (seed, group, time). Each time the
+    picture at a place has a number of its own, place + time * num_places, so that it is changed in
+    another way.
     """
 
     num_pictures: int
@@ -51,6 +53,7 @@ class EpochBatches:
     steps_at_once: int = 1
     widths: np.ndarray | None = None
     shares: Sequence[tuple[np.ndarray, float]] = ()
+    num_places: int = 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -60,23 +63,22 @@ class EpochBatches:
         size = self.batch_size * self.steps_at_once
         first = self.first_step - self.first_step % self.steps_at_once
         for epoch in range(self.first_epoch, self.num_epochs):
-            if self.shares:
-                order = self._shared_order(epoch)
-            else:
-                order = self._order(np.random.default_rng([self.seed, epoch]))
+            rng = np.random.default_rng([self.seed, epoch])
+            order = self._shared_order(epoch) if self.shares else rng.permutation(self.num_pictures)
+            if self.widths is not None and len(self.shares) < 2:
+                order = self._by_width(order, self.widths, rng)
             for index in range(first, self.steps_per_epoch, self.steps_at_once):
                 start = index * self.batch_size
                 yield Block(epoch, index, order[start : start + size].tolist())
             first = 0
 
-    def _order(self, rng: np.random.Generator) -> np.ndarray:
-        order = rng.permutation(self.num_pictures)
-        if self.widths is None:
-            return order
+    def _by_width(
+        self, order: np.ndarray, widths: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
         whole = self.num_pictures - self.num_pictures % self.batch_size  # the last batch is smaller
         for start in range(0, whole, WINDOW * self.batch_size):
             window = order[start : min(start + WINDOW * self.batch_size, whole)]
-            window = window[self.widths[window].argsort(kind="stable")]
+            window = window[widths[window % len(widths)].argsort(kind="stable")]
             batches = window.reshape(-1, self.batch_size)
             order[start : start + len(window)] = rng.permutation(batches).reshape(-1)
         return order
@@ -89,6 +91,7 @@ class EpochBatches:
             passes = range(first // len(places), (first + wanted - 1) // len(places) + 1)
             taken = np.concatenate([
                 places[np.random.default_rng([self.seed, group, time]).permutation(len(places))]
+                + time * self.num_places
                 for time in passes
             ])  # fmt: skip
             start = first - passes[0] * len(places)

@@ -79,9 +79,10 @@ class Data:
     @property
     def shares(self) -> list[tuple[np.ndarray, float]]:
         """Places of the training rows that each group has, and its share of every batch; none where
-        batches are drawn from all alike."""
-        if not isinstance(self.train, JoinedRows):
-            return []
+        an epoch is all rows once."""
+        if not (self.groups and isinstance(self.train, JoinedRows)):
+            once = self.epoch_size == len(self.train) or not self.train
+            return [] if once else [(np.arange(len(self.train)), 1.0)]
         return [
             (np.concatenate([np.arange(*ends) for ends in self.train.bounds(names)]), share)
             for names, share in self.groups

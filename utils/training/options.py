@@ -128,7 +128,7 @@ class TrainOptions:
     )  # fmt: skip
     epoch_size: int = option(
         None,
-        "pictures of an epoch of --fresh 1 or --select (default: as many as there are to train on)",
+        "pictures of an epoch (default: as many as there are to train on)",
         above=0,
     )
     hard_characters: str | None = option(
@@ -182,11 +182,8 @@ class TrainOptions:
             for one, other in fights
             if getattr(self, one) is not None and getattr(self, other) is not None
         ]
-        if self.epoch_size and self.fresh < 1 and self.select is None:
-            found.append(
-                f"--epoch_size {self.epoch_size}: an epoch is the train split unless all of it is "
-                "drawn anew, or --select joins sets; add one of these or leave it out"
-            )
+        if self.epoch_size and self.replay:
+            found.append("--epoch_size fights --replay, whose epochs go once through the new set")
         if self.old_root is not None and self.init_from is None and self.resume is None:
             found.append(f"--old_root {self.old_root}: it goes with --init_from; give both")
         if self.replay and self.old_root is None:

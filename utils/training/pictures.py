@@ -94,7 +94,7 @@ class TrainingPictures:
         for place, index in enumerate(block.pictures):
             rng = random.Random(f"{self.seed}/{block.epoch}/{index}")
             if self.recipe is None or rng.random() >= self.fresh:
-                items.append(self._read(self.rows[index], rng))
+                items.append(self._read(self.rows[index % len(self.rows)], rng))
                 read.append(place)
             elif self._together is not None:
                 drawn.append(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -125,6 +126,12 @@ class Run:
     widths: np.ndarray | None
     """Of the rows of both splits at their own ratio, which may be more than the spec's; None where
     all pictures are scaled to one width."""
+
+    @property
+    def shares(self) -> Sequence[tuple[np.ndarray, float]]:
+        """Of each batch, by places of the training rows; none where an epoch is all of them once,
+        or nothing is read from disk."""
+        return [] if self.options.fresh == 1 else self.data.shares
 
     @property
     def train_widths(self) -> np.ndarray | None:
