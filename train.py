@@ -43,13 +43,12 @@ def train(run: Run) -> int:
 
     from models.losses import ctc_loss
     from models.transfer import freeze, parameter_groups
-    from utils.checkpoint import Header, save_checkpoint, versions
+    from utils.checkpoint import Header, load_checkpoint, save_checkpoint, versions
     from utils.recognizer import Recognizer
     from utils.training.batches import EpochBatches, losses_told, training_batches
     from utils.training.calibrate import calibrate
     from utils.training.console import print_calibration, print_end, print_epoch, print_old
     from utils.training.curves import scalar_writer
-    from utils.training.forgetting import score_old
     from utils.training.optimizers import make_optimizer, step_if_finite
     from utils.training.pictures import TrainingPictures
     from utils.training.schedule import lr_factor
@@ -90,9 +89,6 @@ def train(run: Run) -> int:
             scaler.load_state_dict(run.resumed["scaler"])
         aux_head.load_state_dict(run.resumed["aux_head"])
         restore_random_state(run.resumed["random"], device)
-    elif run.data.old_val and options.init_from:
-        progress.old_score = score_old(options.init_from, run.data.old_val, device).summary()
-        print_old(progress.old_score, options.old_root)
 
     def header(metrics: dict) -> Header:
         return Header(model.config, spec, charset, metrics, asdict(options), versions())
@@ -107,6 +103,7 @@ def train(run: Run) -> int:
             "scaler": scaler.state_dict(),
             "aux_head": aux_head.state_dict(),
             "random": random_state(device),
+            "old": run.old and run.old.to_json(),
         }
         save_checkpoint(save_dir / "last.pth", header({}), model.state_dict(), state)
 
@@ -206,10 +203,12 @@ def train(run: Run) -> int:
             save_last()
     stopped = stop.signal if progress.epoch < options.num_epochs else None
     if stopped is None and progress.best and not (options.overfit_batch or progress.failing):
-        print_calibration(calibrate(best_path, run.data.val, device))
-        if run.data.old_val:
-            after = score_old(best_path, run.data.old_val, device).summary()
-            print_old(progress.old_score, options.old_root, after)
+        forgotten = {}
+        if run.old is not None and best_path.is_file():
+            after = run.old.score(load_checkpoint(best_path), device)
+            forgotten = {"before": run.old.before, "after": after}
+            print_old(run.old, after)
+        print_calibration(calibrate(best_path, run.data.val, device, old=forgotten))
     return print_end(progress, options, best_path, stopped)
 
 

@@ -5,7 +5,8 @@
 Captchas are drawn once, as PNG; the same encoded bytes stand in a file each, in one LMDB, and in
 memory. Batches come as train.py gets them (`training_batches`: decoded, jittered, scaled, stacked,
 in a random order), and nothing else is done with them. `cold`: what the system keeps of the files
-in memory is given up before each round (posix_fadvise), so that they come from the disk.
+in memory is given up before each round (posix_fadvise), so that they come from the disk: the folder
+for temporary files (TMPDIR) must lie on one.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def rate(rows: Sequence[Row], workers: int, cold: bool, root: Path, options: Opt
     if cold:
         forget(root)
     pictures = TrainingPictures(rows, SPEC, recipe_of("alnum62", 4, 8).charset, 0, color_jitter=0.2)
-    order = EpochBatches(len(rows), options.batch_size, 100, seed=time.time_ns() % 2**32)
+    epochs = 2 + (options.steps + 4 * workers + 4) * options.batch_size // len(rows)
+    order = EpochBatches(len(rows), options.batch_size, epochs, seed=time.time_ns() % 2**32)
     with closing(training_batches(pictures, order, workers)) as batches:
         for _ in range(max(2, 2 * workers)):
             next(batches)
@@ -108,6 +110,8 @@ def main(argv=None) -> int:
     options: Options = parse(Options, argv, (__doc__ or "").strip()).options
     set_threads(1)
     report = Report("feed", argv, options.output, ["lmdb", "pillow"])
+    from utils.data.lmdb_set import close_all
+
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         sets = make_sets(root, options.num_samples)
@@ -124,6 +128,7 @@ def main(argv=None) -> int:
             },
             options.rounds,
         )
+        close_all()  # or Windows could not remove the folder
     report.print(
         f"\n{options.num_samples:,} PNG pictures of {size:,.0f} bytes on average, "
         f"{SPEC.width} x {SPEC.height}; n = {options.rounds} rounds of {options.steps} batches of "

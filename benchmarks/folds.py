@@ -45,11 +45,16 @@ class Options:
     config: str | None = option(None, "TOML recipe that presets flags")
 
     def problems(self) -> list[str]:
-        return [] if self.data_root else ["no data set is given"]
+        found = [] if self.data_root else ["no data set is given"]
+        if self.num_folds and self.num_folds > self.folds:
+            found.append(f"--num_folds {self.num_folds}: more than --folds {self.folds}")
+        return found
 
 
 def all_rows(root: str) -> list[Row]:
-    data = open_dataset(root, BadRows(0))
+    bad_rows = BadRows(0)
+    data = open_dataset(root, bad_rows)
+    bad_rows.settle()
     if data.is_one_split:
         return list(data.split("train"))
     return [row for name in SPLITS if name in data.splits for row in data.split(name)]
@@ -59,8 +64,9 @@ def deal(count: int, folds: int, fold: int, seed: int) -> tuple[list[int], list[
     """Places to train on, to choose the epoch by, and to score."""
     order = random.Random(f"{seed}/{count}").sample(range(count), count)
     scored = order[fold::folds]
-    others = [place for place in order if place not in set(scored)]
-    return others[len(others) // 10 :], others[: len(others) // 10], scored
+    others = [place for index, place in enumerate(order) if index % folds != fold]
+    chosen_by = max(1, len(others) // 10)
+    return others[chosen_by:], others[:chosen_by], scored
 
 
 def write_split(folder: Path, rows: list[Row]) -> None:
@@ -73,6 +79,13 @@ def write_split(folder: Path, rows: list[Row]) -> None:
     write_text(folder / "labels.txt", "".join(lines))
 
 
+def split_flags(flags: str) -> list[str]:
+    """Words of a command line; a backslash is one of a Windows path."""
+    reader = shlex.shlex(flags, posix=True, punctuation_chars=False)
+    reader.whitespace_split, reader.commenters, reader.escape = True, "", ""
+    return list(reader)
+
+
 def run_fold(rows: list[Row], fold: int, options: Options, root: Path) -> tuple[list, float]:
     """(label, text) of each picture of the fold, and the seconds of its training."""
     from utils.recognizer import Recognizer
@@ -80,13 +93,14 @@ def run_fold(rows: list[Row], fold: int, options: Options, root: Path) -> tuple[
     train, val, scored = deal(len(rows), options.folds, fold, options.seed)
     write_split(root / "train", [rows[i] for i in train[: options.num_pictures]])
     write_split(root / "val", [rows[i] for i in val])
-    words = [sys.executable, str(TRAIN), "--data_root", str(root), "--save_dir", str(root / "run")]
+    words = [*split_flags(options.flags), "--data_root", str(root), "--save_dir", str(root / "run")]
     started = time.monotonic()
-    done = subprocess.run(words + shlex.split(options.flags))
+    done = subprocess.run([sys.executable, str(TRAIN), *words])
     seconds = time.monotonic() - started
-    if done.returncode:
+    best = next((root / "run").glob("best.*"), None)
+    if done.returncode or best is None:
         raise UserError("train.py did not end well; see above")
-    reader = Recognizer.load(next((root / "run").glob("best.*")), "cpu")
+    reader = Recognizer.load(best, "cpu")
     texts = reader.read([rows[i].picture for i in scored])
     labels = [reader.charset.fold(rows[i].label) for i in scored]
     if options.save_dir:

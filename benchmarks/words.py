@@ -73,7 +73,7 @@ def main(argv=None) -> int:
     options: Options = parse(Options, argv, (__doc__ or "").strip()).options
     report = Report("words", argv, options.output, ["pillow", "numpy"])
     charset = preset_charset("printable")
-    fonts = tuple(find_fonts(options.fonts))
+    fonts = find_fonts(options.fonts).paths
     recipe = WordRecipe(charset.characters, charset.name, fonts=fonts, words=options.words)
     ways = {LOOP: pillow(recipe)}
     for level, channels in [("none", 1), ("medium", 1), ("medium", 3), ("heavy", 1)]:

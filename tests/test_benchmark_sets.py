@@ -14,11 +14,11 @@ from utils.errors import UserError
 SMALL = "--img_width 80 --img_height 32 --hidden_size 16 --batch_size 4 --num_epochs 1"
 
 
-@pytest.mark.parametrize("count", [20, 23, 100])
-def test_every_picture_is_scored_once_and_never_by_who_saw_it(count):
+@pytest.mark.parametrize(("count", "folds_in_all"), [(20, 5), (23, 5), (100, 5), (8, 2), (12, 3)])
+def test_every_picture_is_scored_once_and_never_by_who_saw_it(count, folds_in_all):
     scored = []
-    for fold in range(5):
-        train, val, test = folds.deal(count, 5, fold, seed=3)
+    for fold in range(folds_in_all):
+        train, val, test = folds.deal(count, folds_in_all, fold, seed=3)
         assert sorted(train + val + test) == list(range(count))
         assert val
         scored += test
@@ -48,15 +48,27 @@ def test_folds(tiny_data, tmp_path, capsys):
 def test_folds_of_nothing_are_refused(tiny_data):
     with pytest.raises(UserError, match="no data set is given"):
         folds.main([])
+    with pytest.raises(UserError, match="--num_folds 3: more than --folds 2"):
+        folds.main([str(tiny_data), "--folds", "2", "--num_folds", "3"])
     with pytest.raises(UserError, match="24 pictures are too few for 7 folds"):
         folds.main([str(tiny_data), "--folds", "7"])
     with pytest.raises(UserError, match="train.py did not end well"):
         folds.main([str(tiny_data), "--folds", "2", "--flags", "--no_such_flag 1"])
+    next((tiny_data / "train").glob("*.png")).unlink()
+    with pytest.raises(UserError, match="restore or drop it"):
+        folds.main([str(tiny_data), "--folds", "2"])
+
+
+def test_flags_may_hold_windows_paths_and_quotes():
+    flags = r'--init_from C:\models\best.pth --data "my pictures" --alike 0o#'
+    assert folds.split_flags(flags) == [
+        "--init_from", r"C:\models\best.pth", "--data", "my pictures", "--alike", "0o#",
+    ]  # fmt: skip
 
 
 def test_feed(capsys):
     (table,) = run(
-        feed.main, "feed", capsys, "--num_samples", "40", "--steps", "2", "--rounds", "2",
+        feed.main, "feed", capsys, "--num_samples", "40", "--steps", "60", "--rounds", "2",
         "--batch_size", "4", "--num_workers", "0",
     )  # fmt: skip
     ways = ["memory", "LMDB", "LMDB, cold", "PNG files", "PNG files, cold"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import matplotlib
@@ -18,19 +19,35 @@ MONO, MATHS = str(FONTS / "DejaVuSansMono.ttf"), str(FONTS / "cmsy10.ttf")
 
 def test_files_folders_and_the_system(tmp_path, monkeypatch):
     (tmp_path / "below").mkdir()
-    for name in ("b.OTF", "a.ttf", "below/c.ttc", "notes.txt"):
-        (tmp_path / name).touch()
-    below = [str(tmp_path / name) for name in ("a.ttf", "b.OTF", "below/c.ttc")]
-    assert find_fonts([str(tmp_path)]) == below
-    assert find_fonts([below[1], str(tmp_path)]) == [below[1], below[0], below[2]]
+    for name in ("b.OTF", "a.ttf", "below/c.ttc"):
+        shutil.copy(MONO, tmp_path / name)
+    (tmp_path / "notes.txt").touch()
+    below = tuple(str(tmp_path / name) for name in ("a.ttf", "b.OTF", "below/c.ttc"))
+    assert find_fonts([str(tmp_path)]).paths == below
+    assert find_fonts([below[1], str(tmp_path)]).paths == (below[1], below[0], below[2])
+    monkeypatch.chdir(tmp_path)
+    assert find_fonts(["a.ttf", "."]).paths == below
     monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: [MONO, MATHS])
-    assert find_fonts(["system"]) == [MONO, MATHS]
-    assert find_fonts([]) == []
+    assert find_fonts(["system"]).paths == (MONO, MATHS)
+    assert find_fonts([]).paths == ()
+
+
+def test_a_font_that_cannot_be_opened_is_left_out_of_many_and_told_alone(tmp_path):
+    (tmp_path / "bad.ttf").write_text("emoji", encoding="utf-8")
+    shutil.copy(MONO, tmp_path / "good.ttf")
+    found = find_fonts([str(tmp_path)])
+    assert found.paths == (str(tmp_path / "good.ttf"),)
+    assert found.left_out[0].startswith(f"--fonts {tmp_path / 'bad.ttf'}: not a font that can be")
+    with pytest.raises(UserError, match=r"bad\.ttf: not a font that can be opened"):
+        find_fonts([str(tmp_path / "bad.ttf"), MONO])
+    (tmp_path / "good.ttf").unlink()
+    with pytest.raises(UserError, match="no font that can be opened is in there"):
+        find_fonts([str(tmp_path)])
 
 
 def test_a_system_without_fonts_has_those_of_matplotlib(monkeypatch):
     monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", list)
-    found = find_fonts(["system"])
+    found = find_fonts(["system"]).paths
     assert MONO in found
     assert {Path(path).name[:6] for path in found} == {"DejaVu"}
 

@@ -128,7 +128,7 @@ def test_an_error_of_ours_in_a_worker_is_not_called_a_kill(
 def test_random_weights_are_not_frozen_where_there_is_nothing_to_resume(
     tiny_data: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="--freeze_backbone all: the weights are random"):
+    with pytest.raises(UserError, match="--freeze_backbone all: the weights of light would be"):
         run(tiny_data, tmp_path / "run", "--resume", "auto", "--freeze_backbone", "all")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,15 +16,19 @@ from small_set import contents
 from test_fonts import FONTS, MATHS, MONO
 
 import generate_data
+import train
 from utils.checkpoint import load_checkpoint
 from utils.dataset import BadRows, open_dataset
 from utils.errors import UserError, run_script
+from utils.picture import ImageSpec
 from utils.synth.fonts import find_fonts
 from utils.synth.recipes import one_by_one, recipe_from_json
 from utils.synth.scene import WordRenderer, arched
 from utils.synth.words import LEAST_RATIO, Texts, WordRecipe, system_words, word_problems
-from utils.text.charset import PRESETS, preset_charset
+from utils.text.charset import PRESETS, Charset, preset_charset
 from utils.text.decoding import steps_needed
+from utils.training.batch import Block
+from utils.training.pictures import TrainingPictures
 
 FACES = (MONO, str(FONTS / "DejaVuSerif-Bold.ttf"), str(FONTS / "cmr10.ttf"))
 PRINTABLE = WordRecipe(PRESETS["printable"], "printable", fonts=FACES)
@@ -236,7 +241,7 @@ def test_flags_of_words_on_captchas_are_told(tmp_path, capsys):
 def test_an_empty_folder_of_fonts(tmp_path, words, capsys):
     (tmp_path / "empty").mkdir()
     assert make(tmp_path / "set", words, "--fonts", str(tmp_path / "empty")) == 2
-    assert "no font is in there" in capsys.readouterr().err
+    assert "no font that can be opened is in there" in capsys.readouterr().err
     assert not (tmp_path / "set").exists()
 
 
@@ -253,6 +258,79 @@ def test_training_on_fresh_words_in_36_classes(tmp_path, words, keep_ratio, caps
     charset = load_checkpoint(tmp_path / "run/last.pth").header.charset
     assert charset.drops
     assert charset.fold("FOX's 1!") == "foxs1"
+
+
+def test_what_a_charset_leaves_nothing_of_is_drawn_again(tmp_path, words):
+    recipe = replace(PRINTABLE, words=str(words), number_share=0.3)
+    charset = Charset("0123456789", "digits", drops=True)
+    pictures = TrainingPictures(
+        [], ImageSpec(32, 160, keep_ratio=True), charset, 0, recipe, fresh=1.0
+    )
+    batch = pictures[Block(0, 0, list(range(24)))]
+    assert len(batch.target_lengths) == 24
+    assert min(batch.target_lengths.tolist()) >= 1
+    nothing = replace(recipe, number_share=0.0, random_share=0.0)
+    with pytest.raises(UserError, match="of 200 texts of the recipe, charset digits left nothing"):
+        TrainingPictures([], ImageSpec(32, 160), charset, 0, nothing, fresh=1.0)[Block(0, 0, [0])]
+
+
+def test_a_font_that_is_gone_is_told_before_the_first_step(tmp_path, words):
+    shutil.copy(FACES[0], tmp_path / "mine.ttf")
+    data = tmp_path / "set"
+    assert make(data, words, "--fonts", str(tmp_path / "mine.ttf"), *FACES[1:]) == 0
+    (tmp_path / "mine.ttf").unlink()
+    with pytest.raises(UserError, match=r"set/dataset\.json: --fonts .*mine\.ttf: not a font"):
+        run(data, tmp_path / "run", "--fresh", "1", "--img_width", "160")
+
+
+def test_a_run_does_not_go_on_with_other_words(tmp_path, words):
+    assert make(tmp_path / "set", words) == 0
+    flags = ["--fresh", "1", "--epoch_size", "8", "--num_epochs", "1", "--img_width", "160"]
+    assert run(tmp_path / "set", tmp_path / "run", *flags) == 0
+    last = ["--resume", str(tmp_path / "run/last.pth")]
+    assert train.main(last) == 0
+    words.write_text("others", encoding="utf-8")
+    with pytest.raises(UserError, match="the data set has changed since that run began"):
+        train.main(last)
+
+
+@pytest.mark.parametrize(
+    "values", [{"augment": 3}, {"min_length": "x"}, {"words": 5}, {"colour": 1}]
+)
+def test_a_recipe_of_wrong_values_is_told(tmp_path, words, values):
+    assert make(tmp_path / "set", words) == 0
+    path = tmp_path / "set/dataset.json"
+    description = json.loads(path.read_text("utf-8"))
+    description["recipe"] |= values
+    path.write_text(json.dumps(description), "utf-8")
+    with pytest.raises(UserError, match="not a data set's description"):
+        open_dataset(tmp_path / "set", BadRows(0))
+
+
+def test_shares_that_do_not_add_up_and_spaces_are_told():
+    (problem,) = word_problems(replace(PRINTABLE, number_share=0.7, random_share=0.7))
+    assert "they add up to more than 1" in problem
+    (problem,) = word_problems(replace(PRINTABLE, characters="ab c", charset_name="mine"))
+    assert problem == "charset mine: words hold no ' '; leave it out"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--number_share", "1", "--random_share", "0"], "--words has no effect where"),
+        (["--number_share", "0.2", "--charset", "upper"], "--number_share has no effect on a char"),
+    ],
+)
+def test_shares_without_effect_are_told(tmp_path, words, more, told, capsys):
+    assert make(tmp_path / "set", words, *more) == 0
+    assert f"warning: {told}" in capsys.readouterr().out
+
+
+def test_another_kind_of_set_is_not_gone_on_with(tmp_path, words, capsys):
+    assert make(tmp_path / "set", words) == 0
+    words_of_captcha = ["--output_dir", str(tmp_path / "set"), "--num_samples", "40", "--resume"]
+    assert run_script(lambda: generate_data.main(words_of_captcha)) == 2
+    assert "a set of another --kind stands there" in capsys.readouterr().err
 
 
 def test_words_that_may_not_fit_are_refused(tmp_path, words):
@@ -280,4 +358,4 @@ def test_fresh_characters_that_the_charset_lacks_are_refused_unless_it_drops(tmp
 def test_fonts_of_a_folder_are_written_down(tmp_path, words):
     assert make(tmp_path / "set", words, "--fonts", str(FONTS)) == 0
     recipe = open_dataset(tmp_path / "set", BadRows(0)).recipe
-    assert list(recipe.fonts) == find_fonts([str(FONTS)])
+    assert recipe.fonts == find_fonts([str(FONTS)]).paths

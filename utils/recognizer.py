@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.checkpoint import Header, load_checkpoint
+from utils.checkpoint import Checkpoint, Header, load_checkpoint
 from utils.device import pick_device, usable_cores
 from utils.picture import ImageSpec, PictureError, Source, prepare, stack
 from utils.text.charset import Charset
@@ -74,7 +74,11 @@ class Recognizer:
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Recognizer:
         """From a .pth or .safetensors; UserError says what is wrong with the file."""
-        checkpoint = load_checkpoint(path)
+        return cls.of(load_checkpoint(path), device)
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, device: str = "auto") -> Recognizer:
+        """The reader that a checkpoint holds."""
         place = pick_device(device)
         header = checkpoint.header
         model = checkpoint.build().to(place)

@@ -22,9 +22,8 @@ class JoinedRows(LazyRows):
         return self._ends[-1] if self._ends else 0
 
     def row(self, place: int) -> Row:
-        part = bisect_right(self._ends, place)
-        rows = list(self.parts.values())[part]
-        return rows[place - (self._ends[part - 1] if part else 0)]
+        rows = list(self.parts.values())[bisect_right(self._ends, place)]
+        return rows[place - self.part_of(place).start]
 
     def relabelled(self, change: Callable[[str], str]) -> JoinedRows:
         return JoinedRows({name: relabelled(rows, change) for name, rows in self.parts.items()})
@@ -36,6 +35,11 @@ class JoinedRows(LazyRows):
 
     def fingerprint(self, root: Path) -> list[object]:
         return [[name, *facts(rows, root)] for name, rows in self.parts.items()]
+
+    def part_of(self, place: int) -> range:
+        """The places of the part that this one belongs to."""
+        part = bisect_right(self._ends, place)
+        return range(self._ends[part - 1] if part else 0, self._ends[part])
 
     def bounds(self, names: Sequence[str]) -> list[tuple[int, int]]:
         """Where the rows of these parts start and stop."""
@@ -70,6 +74,21 @@ def parse_shares(select: str, batch_ratio: str | None) -> dict[str, float]:
             "one for each name of --select, such as 0.5-0.5"
         )
     return dict(zip(names, shares, strict=True))
+
+
+def counts_of(shares: Sequence[float], batch_size: int) -> list[int]:
+    """Pictures of each group in a batch: at least one, and together a batch.
+
+    UserError where a batch has fewer than there are groups.
+    """
+    if batch_size < len(shares):
+        raise UserError(
+            f"--batch_size {batch_size}: fewer than the {len(shares)} sets that a batch is made of"
+        )
+    ends = [round(end * batch_size) for end in accumulate(shares)]
+    counts = [max(1, stop - start) for start, stop in zip([0, *ends], ends, strict=False)]
+    counts[counts.index(max(counts))] -= sum(counts) - batch_size
+    return counts
 
 
 def selected(

@@ -71,12 +71,7 @@ def facts(rows: Sequence[Row], root: Path) -> list[object]:
     """What a hash of the rows is made of."""
     if isinstance(rows, LazyRows):
         return rows.fingerprint(root)
-    return [[_called(row.path, root), row.label] for row in rows]
-
-
-def _called(path: Path, root: Path) -> str:
-    """From the root on, which may be moved; rows of another set (--old_root) as they are."""
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    return [[row.path.relative_to(root).as_posix(), row.label] for row in rows]
 
 
 @dataclass

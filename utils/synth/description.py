@@ -103,6 +103,8 @@ def check_target(root: Path, description: dict[str, Any], resume: bool) -> None:
         raise UserError(
             f"{path}: not a data set's description ({error!r}); give another --output_dir"
         ) from None
+    if facts["--kind"] != _identity(description)["--kind"]:
+        raise UserError(f"--output_dir {root}: a set of another --kind stands there; give another")
     problems = [
         f"{name} {_shown(value)}: the set in {root} was made with {_shown(facts[name])}"
         for name, value in _identity(description).items()
@@ -128,13 +130,13 @@ def _identity(description: dict[str, Any]) -> dict[str, Any]:
     # The fast renderer's pictures depend on how many are drawn at once; older sets do not say it.
     block = {"pictures drawn at once": description.get("block", 32)} if renderer == "fast" else {}
     return {
-        "--renderer": renderer,
-        **block,
         "--kind": recipe.get("kind", "captcha"),
+        **({} if renderer == "word" else {"--renderer": renderer}),
+        **block,
         "--charset": recipe["characters"],
         **{f"--{name}": value for name, value in recipe.items() if name not in NOT_FLAGS},
         "--fonts": description["fonts"],
-        "--words": description.get("words"),
+        "--words": description.get("words", ""),
         "--split_ratio": description["split_ratio"],
         "--seed": description["seed"],
         **{f"package {name}": versions[name] for name in DRAWN_WITH[renderer]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,27 +19,50 @@ NO_CHARACTER = "\U0010ffff"
 """A code point that no font has: it comes out as the box, or the blank, that stands for those."""
 
 
-def find_fonts(places: Sequence[str]) -> list[str]:
+CHECKED_SIZE = 20
+"""Pixels of an em, to see whether a font opens and what it has."""
+
+
+@dataclass(frozen=True)
+class FoundFonts:
+    """Paths of fonts; and sentences on those of a folder or the system that cannot be opened."""
+
+    paths: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def find_fonts(places: Sequence[str]) -> FoundFonts:
     """Font files that are named, or lie below a folder that is, or belong to the `system` (of one
     that has none: matplotlib's DejaVu).
 
-    Raises UserError that names every place that has none.
+    Raises UserError that names every place that has none, and every named file that is none.
     """
     found: list[str] = []
-    problems = []
+    left_out: list[str] = []
+    problems: list[str] = []
     for place in places:
-        if place != "system" and not Path(place).exists():
+        of_many = place == "system" or Path(place).is_dir()
+        if not of_many and not Path(place).exists():
             problems.append(
                 f"--fonts {place}: no such file; expected a font, a folder of them, or system"
             )
-        fonts = _fonts_at(place)
-        if not fonts and Path(place).is_dir():
+            continue
+        fonts = []
+        for path in _fonts_at(place):
+            try:
+                Face(path, CHECKED_SIZE)
+                fonts.append(os.path.abspath(path))
+            except UserError as error:
+                (left_out if of_many else problems).append(str(error))
+        if of_many and not fonts:
             wanted = ", ".join(FONT_FILES)
-            problems.append(f"--fonts {place}: no font is in there; expected {wanted} files")
+            problems.append(
+                f"--fonts {place}: no font that can be opened is in there; expected {wanted} files"
+            )
         found += fonts
     if problems:
         raise UserError("\n".join(problems))
-    return list(dict.fromkeys(found))
+    return FoundFonts(tuple(dict.fromkeys(found)), tuple(left_out))
 
 
 def _fonts_at(place: str) -> list[str]:

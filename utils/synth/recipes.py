@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, get_origin, get_type_hints
 
-from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
-from utils.synth.words import LEAST_RATIO, WordRecipe
+from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer, font_problems
+from utils.synth.words import LEAST_RATIO, Texts, WordRecipe, word_problems
 from utils.text.decoding import steps_needed
 
 if TYPE_CHECKING:
@@ -31,7 +31,18 @@ class Renderer(Protocol):
 def recipe_from_json(values: dict[str, Any]) -> Recipe:
     """KeyError or TypeError for what is none."""
     values = dict(values)
-    return KINDS[values.pop("kind", "captcha")].from_json(values)
+    recipe = KINDS[values.pop("kind", "captcha")].from_json(values)
+    for name, kind in get_type_hints(type(recipe)).items():
+        kind = tuple if get_origin(kind) is tuple else kind
+        value = getattr(recipe, name)
+        if not isinstance(value, (int, float) if kind is float else kind):
+            raise TypeError(f"{name} is {value!r}")
+    return recipe
+
+
+def recipe_problems(recipe: Recipe) -> list[str]:
+    """Fonts or words that are missing, and characters that no font has: a sentence each."""
+    return word_problems(recipe) if isinstance(recipe, WordRecipe) else font_problems(recipe)
 
 
 def draws_together(recipe: Recipe | None, renderer: str) -> TypeGuard[CaptchaRecipe]:
@@ -40,10 +51,7 @@ def draws_together(recipe: Recipe | None, renderer: str) -> TypeGuard[CaptchaRec
 
 
 def one_by_one(recipe: Recipe, channels: int = 3) -> Renderer:
-    """What draws the pictures of a recipe each for itself; words grey where `channels` is 1.
-
-    Raises UserError where fonts or words are missing.
-    """
+    """What draws the pictures of a recipe each for itself; words grey where `channels` is 1."""
     if isinstance(recipe, WordRecipe):
         from utils.synth.scene import WordRenderer
 
@@ -61,7 +69,5 @@ def narrowest(recipe: Recipe, text: str) -> tuple[int, int]:
 def needing_most(recipe: Recipe) -> Iterable[str]:
     """Texts among which is one that needs the most time steps of all that may be drawn."""
     if isinstance(recipe, WordRecipe):
-        from utils.synth.words import Texts
-
         return Texts(recipe).needing_most()
     return ["0" * recipe.max_length]

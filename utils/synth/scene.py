@@ -14,7 +14,10 @@ from utils.synth.words import LEAST_RATIO, Texts, WordRecipe
 from utils.text.decoding import steps_needed
 
 FONT_SIZE = 40
-"""Pixels of an em; pictures are about as large or smaller."""
+"""Pixels of an em; more where pictures are higher than 48."""
+
+LEAST_HEIGHT = 12
+"""Pixels of the smallest picture."""
 
 TRIES = 50
 """Fonts that are tried for a text, and then texts, before a recipe is given up."""
@@ -65,7 +68,7 @@ class WordRenderer:
 
     def _face(self, path: str) -> Face:
         if path not in self._faces:
-            self._faces[path] = Face(path, FONT_SIZE)
+            self._faces[path] = Face(path, max(FONT_SIZE, self.recipe.height * 5 // 6))
         return self._faces[path]
 
     def _picture(self, text: str, face: Face) -> Image.Image:
@@ -75,11 +78,12 @@ class WordRenderer:
         ink, starts = face.write_letters(text, spacing)
         if rng.random() < 0.1 and len(text) > 3:
             ink = arched(ink, rng.uniform(-0.35, 0.35))
-        height = round(most * rng.uniform(1 / 3, 1))
+        height = max(LEAST_HEIGHT, round(most * rng.uniform(1 / 3, 1)))
         letters, starts = self._placed(ink, starts, height, steps_needed(text))
         if rng.random() < 0.1:
             self._add_neighbours(letters, face)
-        ground, paint = self._colours()
+        ground = self._colour()
+        paint = self._paint_on(ground)
         canvas = self._ground(letters.shape, ground, paint, noise)
         covered = letters.astype(np.float32)[:, :, None] / 255
         effect = rng.random()
@@ -123,15 +127,15 @@ class WordRenderer:
         if not known:
             return
         ink = Image.fromarray(face.write(known))
-        if rng.random() < 0.6:
-            scaled = np.asarray(ink.resize((max(width, 1), height)))
-            seen = round(height * rng.uniform(0.05, 0.15))
-            _paste(letters, scaled, 0, seen - height if rng.random() < 0.5 else height - seen)
+        is_line = rng.random() < 0.6
+        wide = width if is_line else max(1, ink.width * height // ink.height)
+        scaled = np.asarray(ink.resize((wide, height)))
+        seen = round(height * rng.uniform(0.05, 0.15))
+        is_first = rng.random() < 0.5
+        if is_line:
+            _paste(letters, scaled, 0, seen - height if is_first else height - seen)
         else:
-            scaled = np.asarray(ink.resize((max(1, ink.width * height // ink.height), height)))
-            seen = round(height * rng.uniform(0.05, 0.15))
-            left = seen - scaled.shape[1] if rng.random() < 0.5 else width - seen
-            _paste(letters, scaled, left, 0)
+            _paste(letters, scaled, seen - wide if is_first else width - seen, 0)
 
     def _colour(self) -> np.ndarray:
         """(channels,), 0..255."""
@@ -143,11 +147,6 @@ class WordRenderer:
             colour = [rng.uniform(0, 255) for _ in range(3)]
         levels = np.array(colour, np.float32).clip(0, 255)
         return levels if self._channels == 3 else (levels @ LUMA)[None]
-
-    def _colours(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of the ground and of the letters, far enough from each other."""
-        ground = self._colour()
-        return ground, self._paint_on(ground)
 
     def _paint_on(self, ground: np.ndarray) -> np.ndarray:
         """A colour that can be seen on that ground."""

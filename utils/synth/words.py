@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import string
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError
-from utils.synth.fonts import Face
+from utils.synth.fonts import CHECKED_SIZE, Face
 from utils.text.charset import Charset
 from utils.text.decoding import steps_needed
 
@@ -20,9 +21,6 @@ SYSTEM_WORDS = Path("/usr/share/dict/words")
 
 LONGEST_RANDOM = 8
 """Characters of a random string at most; CTC needs up to twice as many steps."""
-
-CHECKED_SIZE = 20
-"""Pixels of an em, to see what a font has."""
 
 LEAST_RATIO = 0.15
 """Of a picture's height, the width that each time step of its text gets at least."""
@@ -72,6 +70,12 @@ class WordRecipe:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> WordRecipe:
         return cls(**{**values, "fonts": tuple(values["fonts"])})
+
+    def fingerprint(self) -> list[object]:
+        """What tells its files from others of their names: the words, and the sizes of fonts."""
+        words = Path(self.words).read_bytes() if self.words else b""
+        sizes = [[Path(font).name, Path(font).stat().st_size] for font in self.fonts]
+        return [hashlib.sha256(words).hexdigest(), sizes]
 
 
 def system_words(charset: Charset) -> str | None:
@@ -143,10 +147,13 @@ class Texts:
     def needing_most(self) -> Iterator[str]:
         """Texts among which is one that needs the most time steps of all that may be drawn."""
         yield "0" * self._longest_random
-        if self.words:
-            longest = max((max(self._ways(word), key=steps_needed) for word in self.words),
-                          key=steps_needed)  # fmt: skip
-            yield longest + ("." if self._endings else "")
+        neediest = ""
+        for word in sorted(set(self.words), key=len, reverse=True):
+            if 2 * len(word) - 1 <= steps_needed(neediest):
+                break  # no shorter one needs more
+            neediest = max(neediest, *self._ways(word), key=steps_needed)
+        if neediest:
+            yield neediest + ("." if self._endings else "")
 
     def _ways(self, word: str) -> list[str]:
         """A word as signs write it, as far as the charset can: in capitals most of all."""
@@ -177,12 +184,23 @@ def word_problems(recipe: WordRecipe) -> list[str]:
         try:
             faces.append(Face(path, CHECKED_SIZE))
         except UserError as error:
-            problems.append(f"{error}; leave it out")
-    lacking = [ch for ch in recipe.characters if not any(face.has(ch) for face in faces)]
+            problems.append(str(error))
+    spaces = [ch for ch in recipe.characters if ch.isspace()]
+    if spaces:
+        problems.append(f"charset {recipe.charset_name}: words hold no {spaces[0]!r}; leave it out")
+    lacking = [
+        ch for ch in recipe.characters
+        if not (ch in spaces or any(face.has(ch) for face in faces))
+    ]  # fmt: skip
     if faces and lacking:
         problems.append(
             f"--fonts: none of {len(faces):,} has {''.join(lacking[:20])!r} ({len(lacking)} of "
             f"{len(recipe.characters)} characters); add one that has, or choose another charset"
+        )
+    if recipe.number_share + recipe.random_share > 1:
+        problems.append(
+            f"--number_share {recipe.number_share} and --random_share {recipe.random_share}: they "
+            "add up to more than 1; lower one"
         )
     try:
         _ = Texts(recipe).words

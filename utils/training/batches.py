@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from utils.data.joined import counts_of
 from utils.errors import UserError
 from utils.training.batch import Batch, Block
 from utils.training.pictures import TrainingPictures, as_input
@@ -86,7 +87,8 @@ class EpochBatches:
     def _shared_order(self, epoch: int) -> np.ndarray:
         """The groups side by side in every batch, then cut to the epoch."""
         batches = []
-        for group, ((places, _), count) in enumerate(zip(self.shares, self._counts(), strict=True)):
+        counts = counts_of([share for _, share in self.shares], self.batch_size)
+        for group, ((places, _), count) in enumerate(zip(self.shares, counts, strict=True)):
             first, wanted = epoch * self.steps_per_epoch * count, self.steps_per_epoch * count
             passes = range(first // len(places), (first + wanted - 1) // len(places) + 1)
             taken = np.concatenate([
@@ -97,13 +99,6 @@ class EpochBatches:
             start = first - passes[0] * len(places)
             batches.append(taken[start : start + wanted].reshape(-1, count))
         return np.concatenate(batches, axis=1).reshape(-1)[: self.num_pictures]
-
-    def _counts(self) -> list[int]:
-        """Pictures of each group in a batch, at least one, and together a batch."""
-        ends = np.cumsum([share for _, share in self.shares]) * self.batch_size
-        counts = np.diff(np.round(ends), prepend=0).astype(int).clip(min=1).tolist()
-        counts[counts.index(max(counts))] -= sum(counts) - self.batch_size
-        return counts
 
 
 def start_worker(worker: int) -> None:

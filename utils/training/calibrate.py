@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,9 +38,11 @@ class Calibration:
         )
 
 
-def calibrate(path: Path, rows: Sequence[Row], device: torch.device) -> Calibration | None:
-    """Fit the temperature of a checkpoint, and write it again with it; None where no label fits,
-    or the file is gone."""
+def calibrate(
+    path: Path, rows: Sequence[Row], device: torch.device, **metrics: Any
+) -> Calibration | None:
+    """Fit the temperature of a checkpoint, and write it again with it, and with more metrics; None
+    where no label fits, or the file is gone."""
     if not path.is_file():
         return None
     checkpoint = load_checkpoint(path)
@@ -61,7 +64,7 @@ def calibrate(path: Path, rows: Sequence[Row], device: torch.device) -> Calibrat
 
     temperature = fit_temperature(loss)
     found = Calibration(temperature, error(1.0), error(temperature), len(targets))
-    metrics = header.metrics | {"calibration": dataclasses.asdict(found)}
+    metrics = header.metrics | {"calibration": dataclasses.asdict(found)} | metrics
     header = dataclasses.replace(header, temperature=temperature, metrics=metrics)
     save_checkpoint(path, header, checkpoint.state_dict)
     return found

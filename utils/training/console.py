@@ -11,6 +11,7 @@ import torch
 
 from models.registry import BACKBONES, backbone_entry
 from models.transfer import count_parameters
+from utils.data.joined import counts_of
 from utils.synth.words import WordRecipe
 from utils.training.resolve import OVERFIT
 from utils.training.state import Progress, goodness
@@ -18,6 +19,7 @@ from utils.training.weights import RANDOM_WEIGHTS
 
 if TYPE_CHECKING:
     from utils.training.calibrate import Calibration
+    from utils.training.forgetting import OldSet
     from utils.training.options import TrainOptions
     from utils.training.setup import Run
 
@@ -41,6 +43,11 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
     print(
         f"epochs of {run.data.epoch_size:,} pictures{fresh}; {len(run.data.val):,} to validate on"
     )
+    if run.data.groups:
+        counts = counts_of([share for _, share in run.data.groups], options.batch_size)
+        names = (" and ".join(names) for names, _ in run.data.groups)
+        made = ", ".join(f"{n} {name}" for n, name in zip(counts, names, strict=True))
+        print(f"a batch of {options.batch_size}: {made}")
     precision = str(run.amp_dtype or torch.float32).removeprefix("torch.")
     threads = f", {torch.get_num_threads()} threads" if device == "cpu" else ""
     threads += f", {run.num_workers} workers"
@@ -62,6 +69,8 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
         print(f"left out {len(run.data.empty):,} pictures of whose labels nothing is left")
     if options.init_from and not options.old_root:
         print("what it could read before may be forgotten: --old_root tells, --replay keeps it")
+    if run.old is not None:
+        print_old(run.old)
     if device == "mps":
         print("the CTC loss runs on the CPU: mps has none")
     for sentence in idle_flags(run, given):
@@ -96,8 +105,11 @@ def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
         and "the run ends before",
         "dropout": options.num_layers == 1 and "it stands between BiLSTM layers, and there is one",
     }
+    if options.fresh == 1:
+        reasons |= dict.fromkeys(("select", "batch_ratio"), "--fresh 1 reads no training picture")
     if options.overfit_batch:
-        idle = ("monitor", "early_stop", "patience", "tensorboard")
+        idle = ("monitor", "early_stop", "patience", "tensorboard", "old_root", "replay",
+                "epoch_size")  # fmt: skip
         reasons |= dict.fromkeys(idle, "--overfit_batch has no epochs to choose from")
     for name, value in OVERFIT.items():
         if options.overfit_batch:
@@ -138,16 +150,12 @@ def print_calibration(calibration: Calibration | None) -> None:
         print(calibration.line())
 
 
-def print_old(
-    before: dict[str, Any] | None, root: str | None, after: dict[str, Any] | None = None
-) -> None:
+def print_old(old: OldSet, after: dict[str, Any] | None = None) -> None:
     """How well --init_from reads the set it was trained on, and how well what came of it does."""
-    if before is None:
-        return
-    words = f"{before['sequence_accuracy']:.2%} exact before"
+    words = f"{old.before['sequence_accuracy']:.2%} exact before"
     if after is not None:
         words += f", {after['sequence_accuracy']:.2%} after"
-    print(f"on {root}: {words} (n = {before['n']:,}, validation)", flush=True)
+    print(f"on {old.root}: {words} (n = {old.before['n']:,})", flush=True)
 
 
 def print_end(

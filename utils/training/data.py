@@ -13,17 +13,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.checkpoint import Checkpoint
-from utils.data.joined import JoinedRows, parse_shares, selected
-from utils.dataset import BadRows, Row, check_pictures, facts, open_dataset, read_recipe, relabelled
+from utils.data.joined import JoinedRows, counts_of, parse_shares, selected
+from utils.dataset import (
+    BadRows,
+    DataSet,
+    Row,
+    check_pictures,
+    facts,
+    open_dataset,
+    read_recipe,
+    relabelled,
+)
 from utils.errors import UserError
 from utils.synth.captcha import CaptchaRecipe
-from utils.synth.recipes import Recipe, one_by_one
+from utils.synth.recipes import Recipe, recipe_problems
 from utils.synth.words import WordRecipe
-from utils.text.alike import Alike
-from utils.text.case import fold_case
 from utils.text.charset import Charset
-from utils.training.labels import check_known, data_charset
-from utils.training.weights import changed_charset
 
 if TYPE_CHECKING:
     from utils.training.options import TrainOptions
@@ -54,8 +59,8 @@ class Data:
     groups: tuple[tuple[list[str], float], ...] = ()
     """Of --select: the parts of each name, and the share of a batch that comes from them; of
     --replay, the new set's and the old one's."""
-    old_val: Sequence[Row] = ()
-    """What --init_from could read before."""
+    old: DataSet | None = None
+    """What --init_from could read before, where --old_root says so."""
 
     def folded(self, charset: Charset) -> Data:
         """With the labels as a reader of that charset writes them; those of which nothing is left
@@ -76,6 +81,27 @@ class Data:
             self, train=train, val=val, epoch_size=epoch_size, dropped=dropped, empty=tuple(empty)
         )
 
+    def with_replay(self, share: float, batch_size: int, charset: Charset) -> Data:
+        """With that share of each batch from the old set's training rows, and an epoch in which the
+        new ones come once, unless it has another size already."""
+        if self.old is None or not share:
+            return self
+        old = relabelled(self.old.split("train"), charset.fold)
+        if not old:
+            raise UserError(
+                f"--replay {share}: no label of {self.old.root} has a character of charset "
+                f"{charset.name}; leave it out, or add --charset_change extend"
+            )
+        shares = (1 - share, share)
+        steps = -(-len(self.train) // counts_of(shares, batch_size)[0])
+        once = self.epoch_size == len(self.train)
+        return replace(
+            self,
+            train=JoinedRows({"new": self.train, "old": old}),
+            epoch_size=steps * batch_size if once else self.epoch_size,
+            groups=tuple(zip((["new"], ["old"]), shares, strict=True)),
+        )
+
     @property
     def shares(self) -> list[tuple[np.ndarray, float]]:
         """Places of the training rows that each group has, and its share of every batch; none where
@@ -93,10 +119,19 @@ class Data:
         """All of them, those to train on first."""
         return chain(self.train, self.val)
 
+    @property
+    def replayed(self) -> Sequence[Row]:
+        """The old set's training rows, where there is --replay."""
+        return self.old.splits.get("train", ()) if self.old else ()
+
     def fingerprint(self) -> str:
         """SHA-256 of all file names and labels in order, and of the recipe."""
         rows = facts(self.train, self.root) + facts(self.val, self.root)
         known = [len(self.train), rows, self.recipe and self.recipe.to_json()]
+        if self.old and self.replayed:
+            known.append(facts(self.replayed, self.old.root))
+        if isinstance(self.fresh_recipe, WordRecipe):
+            known.append(self.fresh_recipe.fingerprint())
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
@@ -119,6 +154,8 @@ def read_data(options: TrainOptions) -> Data:
     val = check_pictures(val, bad_rows)
     old = read_old(options, bad_rows)
     bad_rows.settle()
+    if old is not None:
+        _ = [old.split(name) for name in old.splits]  # says so where one is empty
     if not val or not (train or options.fresh == 1):
         raise UserError(f"{options.data_root}: no picture of a split can be read; mend the set")
     recipe = data.recipe
@@ -130,7 +167,9 @@ def read_data(options: TrainOptions) -> Data:
                 f"--fresh {options.fresh}: {source} has no dataset.json to draw by; give a set of "
                 "generate_data.py as --fresh_root, or use --fresh 0"
             )
-        one_by_one(recipe)  # opens the fonts: a missing one is told before the workers
+        problems = recipe_problems(recipe)  # a font that is missing is told before the first step
+        if problems:
+            raise UserError("\n".join(f"{source}/dataset.json: {text}" for text in problems))
     if options.overfit_batch:
         batch = list(train[: options.batch_size])
         return Data(data.root, batch * OVERFIT_STEPS, batch, None, len(batch) * OVERFIT_STEPS)
@@ -138,31 +177,25 @@ def read_data(options: TrainOptions) -> Data:
     fresh_recipe = recipe
     if options.fresh > 0 and options.hard_characters and recipe is not None:
         fresh_recipe = more_often(recipe, options.hard_characters, options.hard_weight)
-    found = Data(
-        data.root, train, val, recipe, epoch_size, fresh_recipe, old_val=old.get("val", ())
-    )
+    found = Data(data.root, train, val, recipe, epoch_size, fresh_recipe, old=old)
     if groups:
+        counts_of(list(shares.values()), options.batch_size)
         found = replace(found, groups=tuple(zip(groups, shares.values(), strict=True)))
-    return with_replay(found, old["train"], options.replay) if options.replay else found
+    return found
 
 
-def with_replay(data: Data, old: Sequence[Row], share: float) -> Data:
-    """With that share of each batch from the old rows, and epochs as much longer."""
-    return replace(
-        data,
-        train=JoinedRows({"new": data.train, "old": old}),
-        epoch_size=round(len(data.train) / (1 - share)),
-        groups=((["new"], 1 - share), (["old"], share)),
-    )
-
-
-def read_old(options: TrainOptions, bad_rows: BadRows) -> dict[str, Sequence[Row]]:
-    """Those splits of --old_root that are needed, checked; none without one."""
-    if options.old_root is None:
-        return {}
+def read_old(options: TrainOptions, bad_rows: BadRows) -> DataSet | None:
+    """Those splits of --old_root that are needed, checked."""
+    if options.old_root is None or options.overfit_batch:
+        return None
     names = ("train", "val") if options.replay else ("val",)
     old = open_dataset(options.old_root, bad_rows, names)
-    return {name: check_pictures(old.split(name), bad_rows) for name in names}
+    if old.is_one_split and options.replay:
+        raise UserError(
+            f"--old_root {options.old_root}: it is one split; expected a root with train/ and "
+            "val/, so that no picture is both replayed and scored"
+        )
+    return replace(old, splits={name: check_pictures(old.split(name), bad_rows) for name in names})
 
 
 def more_often(recipe: Recipe, characters: str, weight: int) -> CaptchaRecipe:
@@ -193,45 +226,3 @@ def check_same_data(resumed: Checkpoint, data: Data) -> None:
             f"--resume {resumed.path}: the data set has changed since that run began; restore it, "
             f"or start a new run with --init_from {resumed.path}"
         )
-
-
-def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | None) -> Charset:
-    """The run's charset, every label known to it."""
-    drawn = [data.recipe.characters] if options.fresh > 0 and data.recipe is not None else []
-    own = data.recipe if options.fresh_root is None else None
-    texts = chain(drawn, (row.label for row in data.rows))
-    found = data_charset(options.charset, options.charset_file, own, texts)
-    charset = as_labels_are_written(found, options)
-    if init_from is not None:
-        known = as_labels_are_written(init_from.header.charset, options)
-        told_apart = known.num_classes != init_from.header.charset.num_classes
-        if told_apart and options.charset_change != "replace":
-            flag = f"--alike {options.alike}"
-            if options.alike is None:
-                flag = f"--label_case {options.label_case}"
-            raise UserError(
-                f"{flag}: the weights of {init_from.path} tell these characters apart; add "
-                "--charset_change replace, or leave the flag out"
-            )
-        labels = chain((row.label for row in data.rows), drawn)
-        charset = changed_charset(known, charset, labels, options.charset_change, init_from.path)
-    check_known(data.rows, charset)
-    missing = charset.missing(drawn)
-    if missing and charset.drops and isinstance(data.recipe, WordRecipe):
-        missing = {} if len(missing) < len(data.recipe.characters) else missing
-    if missing:
-        raise UserError(
-            f"--fresh {options.fresh}: the set's recipe draws {''.join(missing)!r}, which charset "
-            f"{charset.name} lacks; leave the charset to the set, or use --fresh 0"
-        )
-    return charset
-
-
-def as_labels_are_written(charset: Charset, options: TrainOptions) -> Charset:
-    """The charset with --alike, --label_case and --label_drop."""
-    if options.alike is not None:
-        charset = Alike.of(options.alike).fold_charset(charset)
-    if options.label_case != "keep":
-        convert = {"lower": str.lower, "upper": str.upper}[options.label_case]
-        charset, _ = fold_case(charset, convert)
-    return charset if options.label_drop is None else replace(charset, drops=options.label_drop)

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import asdict, replace
+from typing import Any
 
 import torch
 
-from utils.dataset import Row
+from utils.checkpoint import Checkpoint
+from utils.dataset import DataSet, relabelled
 from utils.metrics import Score
 from utils.recognizer import Recognizer
+from utils.text.charset import Charset
 
 
-def score_old(path: str | Path, rows: Sequence[Row], device: torch.device) -> Score:
-    """Of a checkpoint on rows of another set. A label's characters that its charset lacks cannot be
-    read, and count as errors."""
-    reader, score = Recognizer.load(path, device.type), Score()
-    for row, found in zip(rows, reader.read([row.picture for row in rows]), strict=True):
-        score.add(reader.charset.fold(row.label), found.text)
-    return score
+class OldSet:
+    """The validation split of --old_root, with labels as the reader of --init_from writes them.
+
+    What that one's charset drops is no part of the labels. What another reader's charset lacks is:
+    its characters cannot be read, and count as errors.
+    """
+
+    def __init__(self, data: DataSet, charset: Charset, before: dict[str, Any] | None = None):
+        self.root = data.root
+        self.charset, self.before = charset, before or {}
+        self._rows = relabelled(data.split("val"), charset.fold)
+
+    @classmethod
+    def of_start(cls, data: DataSet, start: Checkpoint, device: torch.device) -> OldSet:
+        """Scored by --init_from, which need not be there any more when the run ends."""
+        old = cls(data, start.header.charset)
+        old.before = old.score(start, device)
+        return old
+
+    @classmethod
+    def from_json(cls, data: DataSet, values: dict[str, Any]) -> OldSet:
+        """Of a run that goes on."""
+        return cls(data, Charset(**values["charset"]), values["before"])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"charset": asdict(self.charset), "before": self.before}
+
+    def score(self, checkpoint: Checkpoint, device: torch.device) -> dict[str, Any]:
+        """Figures by name, with n. No generator's state is changed."""
+        score = Score()
+        with torch.random.fork_rng():
+            reader = Recognizer.of(checkpoint, device.type)
+            found = reader.read([row.picture for row in self._rows])
+        written = replace(reader.charset, drops=False)
+        for row, prediction in zip(self._rows, found, strict=True):
+            score.add(written.fold(row.label), prediction.text)
+        return score.summary()

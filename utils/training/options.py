@@ -54,8 +54,8 @@ class TrainOptions:
     )
     keep_ratio: bool | None = option(
         None,
-        "pictures keep their ratio, up to --img_width, in batches of like widths (default: off, or "
-        "as --init_from has it)",
+        "pictures keep their ratio, up to --img_width, in batches of like widths where they come "
+        "from one set (default: off, or as --init_from has it)",
     )
     img_channels: int = option(None, "1 grey, 3 RGB (default: 1; networks of torchvision: 3)")
     charset: str | None = option(
@@ -184,16 +184,8 @@ class TrainOptions:
         ]
         if self.epoch_size and self.replay:
             found.append("--epoch_size fights --replay, whose epochs go once through the new set")
-        if self.old_root is not None and self.init_from is None and self.resume is None:
-            found.append(f"--old_root {self.old_root}: it goes with --init_from; give both")
-        if self.replay and self.old_root is None:
-            found.append(f"--replay {self.replay}: nothing to replay; give the set as --old_root")
-        if self.replay and (self.fresh or self.select is not None):
-            found.append("--replay fights --fresh and --select: leave it out, or them")
-        if self.fresh_root is not None and not self.fresh:
-            found.append(f"--fresh_root {self.fresh_root}: nothing is drawn; add --fresh")
-        if self.unfreeze_every and self.freeze_backbone == "none":
-            found.append("--unfreeze_every: nothing is frozen; add --freeze_backbone all")
+        if self.resume is None:
+            found += self.fine_tuning_problems()
         if self.img_channels not in (None, 1, 3):
             found.append(f"--img_channels {self.img_channels}: expected 1 (grey) or 3 (RGB)")
         try:
@@ -209,6 +201,21 @@ class TrainOptions:
         except UserError as error:
             found.append(str(error))
         return found + self.freeze_problems()
+
+    def fine_tuning_problems(self) -> list[str]:
+        """Of flags that need another; a run that goes on has those already."""
+        found = []
+        if self.old_root is not None and self.init_from is None:
+            found.append(f"--old_root {self.old_root}: it goes with --init_from; give both")
+        if self.replay and self.old_root is None:
+            found.append(f"--replay {self.replay}: nothing to replay; give the set as --old_root")
+        if self.replay and (self.fresh or self.select is not None):
+            found.append("--replay fights --fresh and --select: leave it out, or them")
+        if self.fresh_root is not None and not self.fresh:
+            found.append(f"--fresh_root {self.fresh_root}: nothing is drawn; add --fresh")
+        if self.unfreeze_every and self.freeze_backbone == "none":
+            found.append("--unfreeze_every: nothing is frozen; add --freeze_backbone all")
+        return found
 
     def freeze_problems(self) -> list[str]:
         """To freeze random weights is refused."""

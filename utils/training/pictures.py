@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import count
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from utils.augment import LEVELS, augmented, beside
+from utils.data.joined import JoinedRows
 from utils.dataset import Row
 from utils.errors import UserError
 from utils.picture import (
@@ -32,6 +32,9 @@ from utils.text.charset import Charset
 from utils.text.decoding import steps_needed
 from utils.training.batch import Batch, Block, collate, join
 from utils.training.labels import WIDTH_STRIDE
+
+TRIES = 200
+"""Texts that are drawn until a charset leaves something of one."""
 
 
 class FreshPictures:
@@ -94,7 +97,7 @@ class TrainingPictures:
         for place, index in enumerate(block.pictures):
             rng = random.Random(f"{self.seed}/{block.epoch}/{index}")
             if self.recipe is None or rng.random() >= self.fresh:
-                items.append(self._read(self.rows[index % len(self.rows)], rng))
+                items.append(self._read(index % len(self.rows), rng))
                 read.append(place)
             elif self._together is not None:
                 drawn.append(place)
@@ -110,13 +113,16 @@ class TrainingPictures:
         back = torch.tensor(read + drawn).argsort()
         return join(collate(items, self.charset), fresh).each(lambda value: value[back])
 
-    def _read(self, row: Row, rng: random.Random) -> tuple[np.ndarray, str]:
+    def _read(self, place: int, rng: random.Random) -> tuple[np.ndarray, str]:
+        row = self.rows[place]
         picture, label = self._opened(row), row.label
         level = LEVELS[self.augment]
         if level is not None and picture.height > 2 * self.spec.height:
             picture.thumbnail((picture.width, 2 * self.spec.height))  # blur and grain as it is seen
         if level is not None and rng.random() < level.joined:
-            picture, label = self._joined(picture, label, self.rows[rng.randrange(len(self.rows))])
+            joined = isinstance(self.rows, JoinedRows)
+            others = self.rows.part_of(place) if joined else range(len(self.rows))  # type: ignore[attr-defined]
+            picture, label = self._joined(picture, label, self.rows[rng.choice(others)])
         picture = augmented(picture, self.augment, rng)
         if self.color_jitter:
             picture = jitter(picture, self.color_jitter, rng)
@@ -142,12 +148,18 @@ class TrainingPictures:
     def _draw(self, recipe: Recipe, epoch: int, index: int) -> tuple[np.ndarray, str]:
         if self._one_by_one is None:  # made here, because it does not travel to a worker
             self._one_by_one = one_by_one(recipe, self.spec.channels)
-        for time in count():
-            again = (time,) if time else ()
-            picture, label = self._one_by_one.draw(self.seed, "fresh", epoch, index, *again)
-            if label := self.charset.fold(label):  # a charset that drops may leave nothing
-                break
-        return prepare(picture, self.spec), label
+        for time in range(TRIES):
+            seed: list[int | str] = [self.seed, "fresh", epoch, index, *([time] if time else [])]
+            # A charset that drops may leave nothing; one that folds may need more room.
+            if not (label := self.charset.fold(self._one_by_one.text(*seed))):
+                continue
+            image = prepare(self._one_by_one.draw(*seed)[0], self.spec)
+            if steps_needed(label) <= image.shape[2] // WIDTH_STRIDE:
+                return image, label
+        raise UserError(
+            f"--fresh {self.fresh}: of {TRIES} texts of the recipe, charset {self.charset.name} "
+            "left nothing that fits; choose another charset, or another set to draw from"
+        )
 
     def _draw_together(self, recipe: CaptchaRecipe, block: Block, count: int) -> Batch:
         if self._fast is None:

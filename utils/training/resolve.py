@@ -27,7 +27,17 @@ COMMON_DEFAULTS: dict[str, Any] = {
     "optimizer": "adamw",
 }
 FREE_ON_RESUME = frozenset(
-    {"resume", "config", "data_root", "save_dir", "device", "num_workers", "num_threads"}
+    {
+        "resume",
+        "config",
+        "data_root",
+        "old_root",
+        "fresh_root",
+        "save_dir",
+        "device",
+        "num_workers",
+        "num_threads",
+    }
 )
 FROM_CHECKPOINT = (
     "backbone", "neck", "hidden_size", "num_layers", "dropout", "img_height", "img_channels"
@@ -45,6 +55,8 @@ def resolve_options(
         resumed = _resumed(options)
         if resumed is None:
             options = dataclasses.replace(options, resume=None)
+            if found := options.problems():
+                raise UserError("\n".join(found))
         else:
             assert resumed.training is not None
             stored = with_newer_options(type(options), resumed.training["options"])

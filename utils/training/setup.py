@@ -18,14 +18,15 @@ from models.registry import backbone_entry
 from models.transfer import freeze
 from utils.checkpoint import Checkpoint
 from utils.device import half_precision, pick_device, share_cores
-from utils.errors import UserError
 from utils.files import check_output_file, remove_leftovers
 from utils.options import Parsed
 from utils.picture import ImageSpec, prepared_width
 from utils.synth.recipes import draws_together, narrowest, needing_most
 from utils.text.charset import Charset
+from utils.training.charset import choose_charset
 from utils.training.curves import need_tensorboard
-from utils.training.data import Data, check_same_data, choose_charset, read_data
+from utils.training.data import Data, check_same_data, read_data
+from utils.training.forgetting import OldSet
 from utils.training.labels import check_fits, check_known
 from utils.training.resolve import resolve_options
 from utils.training.state import (
@@ -78,11 +79,6 @@ def make_model(
         model, origin = initial_model(
             config, charset, init_from, options.pretrained, options.pretrained_path
         )
-    if options.freeze_backbone != "none" and origin == RANDOM_WEIGHTS:
-        raise UserError(
-            f"--freeze_backbone {options.freeze_backbone}: the weights are random; give "
-            "--init_from, --pretrained_path or --pretrained"
-        )
     freeze(model, options.freeze_backbone)
     return model, origin
 
@@ -123,6 +119,7 @@ class Run:
     """Of the data: a resume is refused where it has changed."""
     resumed: dict[str, Any] | None
     """The training state to go on from."""
+    old: OldSet | None
     widths: np.ndarray | None
     """Of the rows of both splits at their own ratio, which may be more than the spec's; None where
     all pictures are scaled to one width."""
@@ -163,13 +160,19 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         check_same_data(resumed, data)
     else:
         charset = choose_charset(options, data, init_from)
-    fingerprint, data = data.fingerprint(), data.folded(charset)
+    fingerprint = data.fingerprint()
+    data = data.folded(charset).with_replay(options.replay, options.batch_size, charset)
     model, origin = make_model(options, charset, init_from, resumed)
     spec = image_spec(options, resumed or init_from)
     widths = None
     if spec.keep_ratio:
         widths = np.concatenate([widths_at_ratio(rows, spec) for rows in (data.train, data.val)])
     check_labels_fit(options, data, spec, widths, model)
+    old = None
+    if data.old is not None and resumed is not None and resumed.training is not None:
+        old = OldSet.from_json(data.old, resumed.training["old"])
+    elif data.old is not None and init_from is not None:
+        old = OldSet.of_start(data.old, init_from, device)
     save_dir = Path(options.save_dir)
     for name in RUN_FILES:
         check_output_file(save_dir / name)
@@ -197,5 +200,6 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         device if drawn_on_gpu else torch.device("cpu"),
         fingerprint,
         resumed.training if resumed else None,
+        old,
         widths,
     )

@@ -55,8 +55,6 @@ class Progress:
     """Its `goodness`."""
     epochs_since_best: int = 0
     stall_told: bool = False
-    old_score: dict[str, Any] | None = None
-    """Of --init_from on --old_root, before the first step."""
     history: list[dict[str, float]] = field(default_factory=list)
 
     @property

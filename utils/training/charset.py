@@ -1,0 +1,63 @@
+"""The charset of a run: what was asked for, what the labels need, and what --init_from knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from utils.checkpoint import Checkpoint
+from utils.errors import UserError
+from utils.synth.words import WordRecipe
+from utils.text.alike import Alike
+from utils.text.case import fold_case
+from utils.text.charset import Charset
+from utils.training.labels import check_known, data_charset
+from utils.training.weights import changed_charset
+
+if TYPE_CHECKING:
+    from utils.training.data import Data
+    from utils.training.options import TrainOptions
+
+
+def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | None) -> Charset:
+    """The run's charset, every label known to it."""
+    drawn = [data.recipe.characters] if options.fresh > 0 and data.recipe is not None else []
+    own = data.recipe if options.fresh_root is None else None
+    labels = [row.label for row in chain(data.rows, data.replayed)]
+    texts = chain(drawn, labels)
+    found = data_charset(options.charset, options.charset_file, own, texts)
+    charset = as_labels_are_written(found, options)
+    if init_from is not None:
+        known = as_labels_are_written(init_from.header.charset, options)
+        told_apart = known.num_classes != init_from.header.charset.num_classes
+        if told_apart and options.charset_change != "replace":
+            flag = f"--alike {options.alike}"
+            if options.alike is None:
+                flag = f"--label_case {options.label_case}"
+            raise UserError(
+                f"{flag}: the weights of {init_from.path} tell these characters apart; add "
+                "--charset_change replace, or leave the flag out"
+            )
+        needed = chain(labels, drawn)
+        charset = changed_charset(known, charset, needed, options.charset_change, init_from.path)
+    check_known(chain(data.rows, data.replayed), charset)
+    missing = charset.missing(drawn)
+    if missing and charset.drops and isinstance(data.recipe, WordRecipe):
+        missing = {} if len(missing) < len(data.recipe.characters) else missing
+    if missing:
+        raise UserError(
+            f"--fresh {options.fresh}: the set's recipe draws {''.join(missing)!r}, which charset "
+            f"{charset.name} lacks; leave the charset to the set, or use --fresh 0"
+        )
+    return charset
+
+
+def as_labels_are_written(charset: Charset, options: TrainOptions) -> Charset:
+    """The charset with --alike, --label_case and --label_drop."""
+    if options.alike is not None:
+        charset = Alike.of(options.alike).fold_charset(charset)
+    if options.label_case != "keep":
+        convert = {"lower": str.lower, "upper": str.upper}[options.label_case]
+        charset, _ = fold_case(charset, convert)
+    return charset if options.label_drop is None else replace(charset, drops=options.label_drop)
