@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 REDUCED = {  # the only difference from what is printed: flags put behind each command
     "quick_start.py": "--num_samples 40 --num_epochs 1",
     "generate_data.py": "--num_samples 40",
-    "train.py": "--num_epochs 1",
+    "train.py": "--num_epochs 1 --epoch_size 64",
     "train.py --resume": "",  # it has the flags of the run that it goes on with
 }
 LEFT_OUT = ("-m pytest",)  # the command that is running

@@ -1,4 +1,4 @@
-"""The trained model that comes with the project: what it is, what it reads, and fine-tuning it."""
+"""The trained models that come with the project: what they are and read, and fine-tuning one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import write_split
 from safetensors import safe_open
+from test_fonts import FONTS
 
 import train
 from utils.checkpoint import METADATA_KEY, SHIPPED_MODEL, Checkpoint, load_checkpoint
@@ -17,11 +18,18 @@ from utils.errors import UserError
 from utils.metrics import score_texts
 from utils.recognizer import Recognizer
 from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
+from utils.synth.fonts import find_fonts
+from utils.synth.scene import WordRenderer
+from utils.synth.words import WordRecipe
 from utils.text.charset import PRESETS
 
 LEAST_EXACT = 0.94
 """Of the 200 pictures below. It goes with the file: a better model raises it."""
 
+LEAST_EXACT_WORDS = 0.8
+"""Of 200 random strings and numbers: words of a text are easier."""
+
+WORDS_MODEL = SHIPPED_MODEL.with_name("words36-light.safetensors")
 ALNUM62 = PRESETS["alnum62"]
 
 
@@ -44,14 +52,18 @@ def texts_in(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def test_its_size_and_card() -> None:
-    assert SHIPPED_MODEL.stat().st_size <= 8e6
-    card = SHIPPED_MODEL.with_suffix(".md").read_text(encoding="utf-8")
-    assert f"{SHIPPED_MODEL.stat().st_size / 1e6:.1f} MB" in card
+@pytest.mark.parametrize("path", [SHIPPED_MODEL, WORDS_MODEL], ids=lambda path: path.stem)
+def test_its_size_and_card(path: Path) -> None:
+    assert path.stat().st_size <= 8e6
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert f"{path.stat().st_size / 1e6:.1f} MB" in card
+    parameters = sum(value.numel() for value in load_checkpoint(path).build().parameters())
+    assert f"{parameters:,} parameters" in card
 
 
-def test_its_header_tells_no_folder_of_the_machine_that_made_it() -> None:
-    with safe_open(SHIPPED_MODEL, framework="pt") as file:  # as it is: from_json would clean it
+@pytest.mark.parametrize("path", [SHIPPED_MODEL, WORDS_MODEL], ids=lambda path: path.stem)
+def test_its_header_tells_no_folder_of_the_machine_that_made_it(path: Path) -> None:
+    with safe_open(path, framework="pt") as file:  # as it is: from_json would clean it
         header = json.loads(file.metadata()[METADATA_KEY])
     texts = texts_in(header)
     assert header["train"]["data_root"] in texts
@@ -76,6 +88,17 @@ def test_it_reads_new_pictures_of_the_package(reader: Recognizer) -> None:
     texts = [prediction.text for prediction in reader.read(pictures)]
     score = score_texts(zip(labels, texts, strict=True))
     assert score.sequence_accuracy >= LEAST_EXACT, score.line()
+
+
+def test_it_reads_new_words() -> None:
+    """In the fonts that come with matplotlib: others need not be here."""
+    fonts = tuple(find_fonts([str(path) for path in sorted(FONTS.glob("DejaVu*.ttf"))]).paths)
+    recipe = WordRecipe(PRESETS["alnum62"], "alnum62", fonts=fonts, augment="light")
+    pictures, labels = zip(*(WordRenderer(recipe).draw(i) for i in range(200)), strict=True)
+    reader = Recognizer.load(WORDS_MODEL, "cpu")
+    texts = [prediction.text for prediction in reader.read(pictures)]
+    score = score_texts(zip(map(reader.charset.fold, labels), texts, strict=True))
+    assert score.sequence_accuracy >= LEAST_EXACT_WORDS, score.line()
 
 
 # fine-tuning
