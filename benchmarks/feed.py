@@ -5,8 +5,8 @@
 Captchas are drawn once, as PNG; the same encoded bytes stand in a file each, in one LMDB, and in
 memory. Batches come as train.py gets them (`training_batches`: decoded, jittered, scaled, stacked,
 in a random order), and nothing else is done with them. `cold`: what the system keeps of the files
-in memory is given up before each round (posix_fadvise), so that they come from the disk: the folder
-for temporary files (TMPDIR) must lie on one.
+in memory is given up before each round (posix_fadvise), so that they come from the disk, on which the
+folder for temporary files (TMPDIR) must lie; otherwise they are read once before each round.
 """
 
 from __future__ import annotations
@@ -75,25 +75,30 @@ def make_sets(root: Path, count: int) -> dict[str, Sequence[Row]]:
     return {"memory": held, "LMDB": read_lmdb(root / "lmdb", BadRows(0)), "PNG files": files}
 
 
-def forget(root: Path) -> None:
-    """Give up what the system holds of these files."""
+def settle(paths: Sequence[Path], cold: bool) -> None:
+    """Have the system hold these files in memory, or give up what it holds of them."""
     from utils.data.lmdb_set import close_all
 
     close_all()
     gc.collect()
-    for path in [root / "lmdb" / LMDB_FILE, *(root / "png").iterdir()]:
+    for path in paths:
         with path.open("rb") as file:
-            os.fsync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            if cold:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            else:
+                while file.read(2**20):
+                    pass
 
 
-def rate(rows: Sequence[Row], workers: int, cold: bool, root: Path, options: Options) -> float:
+def rate(
+    rows: Sequence[Row], paths: Sequence[Path], workers: int, cold: bool, options: Options
+) -> float:
     """Pictures a second."""
     from utils.training.batches import EpochBatches, training_batches
     from utils.training.pictures import TrainingPictures
 
-    if cold:
-        forget(root)
+    settle(paths, cold)
     pictures = TrainingPictures(rows, SPEC, recipe_of("alnum62", 4, 8).charset, 0, color_jitter=0.2)
     epochs = 2 + (options.steps + 4 * workers + 4) * options.batch_size // len(rows)
     order = EpochBatches(len(rows), options.batch_size, epochs, seed=time.time_ns() % 2**32)
@@ -118,11 +123,18 @@ def main(argv=None) -> int:
         size = sum(len(row.picture.read_bytes()) for row in sets["memory"]) / options.num_samples
         ways = [("memory", False), ("LMDB", False), ("LMDB", True)]
         ways += [("PNG files", False), ("PNG files", True)]
+        files = {
+            "memory": [],
+            "LMDB": [root / "lmdb" / LMDB_FILE],
+            "PNG files": sorted((root / "png").glob("*.png")),
+        }
         if not hasattr(os, "posix_fadvise"):
             ways = [way for way in ways if not way[1]]
         rates = in_turn(
             {
-                (name, cold, workers): partial(rate, sets[name], workers, cold, root, options)
+                (name, cold, workers): partial(
+                    rate, sets[name], files[name], workers, cold, options
+                )
                 for workers in options.num_workers
                 for name, cold in ways
             },
