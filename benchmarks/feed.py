@@ -5,8 +5,8 @@
 Captchas are drawn once, as PNG; the same encoded bytes stand in a file each, in one LMDB, and in
 memory. Batches come as train.py gets them (`training_batches`: decoded, jittered, scaled, stacked,
 in a random order), and nothing else is done with them. `cold`: what the system keeps of the files
-in memory is given up before each round (posix_fadvise), so that they come from the disk, on which the
-folder for temporary files (TMPDIR) must lie; otherwise they are read once before each round.
+in memory is given up before each round (posix_fadvise), so that they come from the disk, on which
+the folder for temporary files (TMPDIR) must lie; otherwise they are read once before each round.
 """
 
 from __future__ import annotations
