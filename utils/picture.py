@@ -18,6 +18,10 @@ MAX_PIXELS = 64_000_000
 """A picture with more is refused by its header, before anything is decoded."""
 
 
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in grey (ITU-R 601), as Pillow has it."""
+
+
 class Encoded(Protocol):
     """A picture that knows where its encoded bytes are, as a Path does."""
 

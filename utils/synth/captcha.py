@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image, ImageFont
 
 from utils.errors import UserError
+from utils.synth.fonts import NO_CHARACTER
 from utils.text.charset import Charset
 
 RENDERERS = ("package", "fast")
@@ -153,7 +154,7 @@ def font_problems(recipe: CaptchaRecipe) -> list[str]:
     """Fonts that would draw an empty box for some character."""
     problems = []
     for opened in CaptchaRenderer(recipe).open_fonts():
-        missing_glyph = bytes(opened.getmask("\U0010ffff"))
+        missing_glyph = bytes(opened.getmask(NO_CHARACTER))
         lacking = [ch for ch in recipe.characters if bytes(opened.getmask(ch)) == missing_glyph]
         if lacking:
             problems.append(

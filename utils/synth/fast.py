@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from utils.picture import LUMA
 from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer
 from utils.synth.dice import Dice, throw
 from utils.synth.glyphs import GlyphAtlas
@@ -32,9 +33,6 @@ level of opacity, or of colour, is rounded away."""
 
 ROUNDED_OFF = 2
 """Levels that a letter's colour loses to Pillow's rounding on its way to the picture."""
-
-LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in grey (ITU-R 601), as Pillow has it."""
 
 
 @dataclass(frozen=True)

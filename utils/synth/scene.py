@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from utils.augment import augmented
 from utils.errors import UserError
+from utils.picture import LUMA
 from utils.synth.fonts import Face
 from utils.synth.words import LEAST_RATIO, Texts, WordRecipe
 from utils.text.decoding import steps_needed
@@ -25,8 +26,7 @@ TRIES = 50
 LEAST_CONTRAST = 40
 """Levels of grey between letters and ground."""
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""Of red, green and blue in grey, as Pillow has it (ITU-R 601)."""
+GREY = np.array(LUMA, np.float32)
 
 
 class WordRenderer:
@@ -146,7 +146,7 @@ class WordRenderer:
         else:
             colour = [rng.uniform(0, 255) for _ in range(3)]
         levels = np.array(colour, np.float32).clip(0, 255)
-        return levels if self._channels == 3 else (levels @ LUMA)[None]
+        return levels if self._channels == 3 else (levels @ GREY)[None]
 
     def _paint_on(self, ground: np.ndarray) -> np.ndarray:
         """A colour that can be seen on that ground."""
@@ -241,7 +241,7 @@ def _grain(shape: tuple[int, ...], channels: int, strength: float, noise) -> np.
 
 
 def _grey(colour: np.ndarray) -> float:
-    return float(colour @ LUMA) if len(colour) == 3 else float(colour[0])
+    return float(colour @ GREY) if len(colour) == 3 else float(colour[0])
 
 
 def _as_picture(canvas: np.ndarray) -> Image.Image:

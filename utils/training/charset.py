@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -24,9 +25,12 @@ def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | No
     """The run's charset, every label known to it."""
     drawn = [data.recipe.characters] if options.fresh > 0 and data.recipe is not None else []
     own = data.recipe if options.fresh_root is None else None
-    labels = [row.label for row in chain(data.rows, data.replayed)]
-    texts = chain(drawn, labels)
-    found = data_charset(options.charset, options.charset_file, own, texts)
+
+    def texts() -> Iterator[str]:
+        """Made anew for each use: a set may have millions of labels."""
+        return chain((row.label for row in chain(data.rows, data.replayed)), drawn)
+
+    found = data_charset(options.charset, options.charset_file, own, texts())
     charset = as_labels_are_written(found, options)
     if init_from is not None:
         known = as_labels_are_written(init_from.header.charset, options)
@@ -39,8 +43,7 @@ def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | No
                 f"{flag}: the weights of {init_from.path} tell these characters apart; add "
                 "--charset_change replace, or leave the flag out"
             )
-        needed = chain(labels, drawn)
-        charset = changed_charset(known, charset, needed, options.charset_change, init_from.path)
+        charset = changed_charset(known, charset, texts(), options.charset_change, init_from.path)
     check_known(chain(data.rows, data.replayed), charset)
     missing = charset.missing(drawn)
     if missing and charset.drops and isinstance(data.recipe, WordRecipe):
