@@ -10,7 +10,6 @@ the package in the same round. Writing files is not counted.
 from __future__ import annotations
 
 import itertools
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.pictures import recipe_of
-from benchmarks.report import Report, in_turn, ratio
+from benchmarks.report import Report, in_turn, rate_rows
 from utils.device import DEVICES, pick_device, set_threads
 from utils.errors import run_script
 from utils.options import option, parse
@@ -131,11 +130,10 @@ def main(argv=None) -> int:
         f"text, {recipe.width} x {recipe.height} pixels; blocks of {block}; "
         f"n = {options.rounds} rounds of {options.seconds:g} s each, in turn"
     )
-    rows = [
-        [name, f"{statistics.median(values):,.0f}", ratio(values, rates[PACKAGE])]
-        for name, values in rates.items()
-    ]
-    report.table(["renderer", "pictures/s (median)", "times the package (min to max)"], rows)
+    report.table(
+        ["renderer", "pictures/s (median)", "times the package (min to max)"],
+        rate_rows(rates, PACKAGE),
+    )
     report.save()
     return 0
 

@@ -67,6 +67,14 @@ def ratio(values: Sequence[float], base: Sequence[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
+def rate_rows(rates: Mapping[str, Sequence[float]], base: str) -> list[list[str]]:
+    """For a table: each name, the median of its rates, and their ratio to those of `base`."""
+    return [
+        [name, f"{statistics.median(values):,.0f}", ratio(values, rates[base])]
+        for name, values in rates.items()
+    ]
+
+
 def median_ms(work: Callable[[], object], count: int, warm_up: int = WARM_UP) -> float:
     """Median milliseconds of `count` calls, after some that do not count."""
     times = []

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import itertools
 import random
-import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from benchmarks.report import Report, in_turn, ratio
+from benchmarks.report import Report, in_turn, rate_rows
 from utils.errors import run_script
 from utils.options import option, parse
 from utils.synth.fonts import find_fonts
@@ -85,11 +84,9 @@ def main(argv=None) -> int:
         {name: partial(rate, draw, options.count) for name, draw in ways.items()}, options.rounds
     )
     report.print(f"\n{len(fonts):,} fonts; n = {options.rounds} rounds of {options.count:,} words")
-    rows = [
-        [name, f"{statistics.median(values):,.0f}", ratio(values, rates[LOOP])]
-        for name, values in rates.items()
-    ]
-    report.table(["drawn by", "words/s (median)", "times the loop (min to max)"], rows)
+    report.table(
+        ["drawn by", "words/s (median)", "times the loop (min to max)"], rate_rows(rates, LOOP)
+    )
     report.save()
     return 0
 
