@@ -61,3 +61,20 @@ def trained(tiny_data: Path, tmp_path: Path) -> Path:
 
     assert run(tiny_data, tmp_path / "run", "--num_epochs", "2") == 0
     return tmp_path / "run"
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    path = tmp_path / "some words.txt"
+    path.write_text("the quick,  Brown\nfox's naïve OO\tantidisestablishmentarianism", "utf-8-sig")
+    return path
+
+
+@pytest.fixture
+def old_data(tmp_path: Path) -> Path:
+    """A root of 20 + 5 captchas of two digits, as `tiny_checkpoint` knows them."""
+    root = tmp_path / "old data"
+    recipe = CaptchaRecipe("0123456789", "digits", 2, 2, 80, 32)
+    for seed, (name, count) in enumerate({"train": 20, "val": 5}.items(), start=50):
+        write_split(root / name, recipe, count, seed)
+    return root

@@ -6,7 +6,7 @@ import os
 
 import pytest
 from benchmark_tables import run
-from test_words import FACES
+from word_set import FACES
 
 from benchmarks import feed, folds, words
 from utils.errors import UserError
