@@ -12,11 +12,12 @@ from PIL import Image
 from small_run import run, weights
 
 import utils.augment
-from utils.augment import CHANGES, LEVELS, augmented, beside
+from utils.augment import CHANGES, LEVELS, Level, augmented, beside, shrunk
 from utils.dataset import Row
 from utils.errors import UserError
-from utils.picture import ImageSpec
+from utils.picture import ImageSpec, prepare
 from utils.text.charset import preset_charset
+from utils.training.batch import Block
 from utils.training.pictures import TrainingPictures
 
 every_change = pytest.mark.parametrize("name", CHANGES)
@@ -92,6 +93,34 @@ def test_two_pictures_beside_each_other():
     assert np.asarray(both)[20, 120:].tolist() == [7] * 5
 
 
+def test_a_shrunk_picture_lies_whole_on_its_own_ground():
+    before, places = np.asarray(picture()), set()
+    for seed in range(30):
+        after = np.asarray(shrunk(picture(), 1.0, random.Random(seed)))
+        assert after.shape == before.shape
+        assert after.min() < 100
+        assert after[0].min() > 200  # paper above the bars, wherever they lie
+        dark = np.flatnonzero((after < 120).any(axis=0))
+        assert dark[-1] - dark[0] <= 120
+        places.add((dark[0], dark[-1]))
+        assert 0.4 < (after < 120).sum() / (before < 120).sum() < 1.05
+    assert len(places) > 20
+    tiny = Image.new("L", (8, 8), 5)
+    assert shrunk(tiny, 1.0, random.Random(0)).tobytes() == tiny.tobytes()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_as_many_pictures_are_shrunk_as_the_level_says(tmp_path: Path, monkeypatch, share: float):
+    monkeypatch.setitem(LEVELS, "heavy", Level(0.0, 1.0, 0.0, share))
+    picture().save(tmp_path / "bars.png")
+    rows = [Row(tmp_path / "bars.png", "1", "here")] * 60
+    spec = ImageSpec(40, 120)
+    pictures = TrainingPictures(rows, spec, preset_charset("digits"), 0, augment="heavy")
+    batch = pictures[Block(0, 0, list(range(60)))].images
+    same = (batch == batch.new_tensor(prepare(picture(), spec))).flatten(1).all(dim=1)
+    assert 0.7 * (1 - share) * 60 <= same.sum() <= 1.3 * (1 - share) * 60
+
+
 def pictures_of(folder: Path, spec: ImageSpec, augment: str) -> TrainingPictures:
     """Twenty scribbles, 60 x 32, each with its number for a label."""
     rows = []
@@ -102,8 +131,6 @@ def pictures_of(folder: Path, spec: ImageSpec, augment: str) -> TrainingPictures
 
 
 def labels_of(pictures: TrainingPictures, epochs: int = 10) -> list[str]:
-    from utils.training.batch import Block
-
     found = []
     for epoch in range(epochs):
         batch = pictures[Block(epoch, 0, list(range(20)))]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import ImageFont
+from PIL import Image, ImageFont
 
 from utils.errors import UserError
 
@@ -89,6 +89,14 @@ class Glyph:
     advance: float
     """How far the pen moves on."""
 
+    def turned(self, degrees: float) -> Glyph:
+        """Around its centre, which stays where it is."""
+        image = Image.fromarray(self.ink).rotate(degrees, Image.Resampling.BILINEAR, expand=True)
+        height, width = self.ink.shape
+        left = self.left + (width - image.width) // 2
+        top = self.top + (height - image.height) // 2
+        return replace(self, ink=np.asarray(image), left=left, top=top)
+
 
 class Face:
     """One font at one size; its glyphs are drawn when they are first asked for, and kept.
@@ -135,12 +143,19 @@ class Face:
         pixels comes between two characters."""
         return self.write_letters(text, spacing)[0]
 
-    def write_letters(self, text: str, spacing: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        """As `write`; and (characters,), the columns where each of them starts."""
+    def write_letters(
+        self,
+        text: str,
+        spacing: float = 0.0,
+        change: Callable[[Glyph], Glyph] = lambda glyph: glyph,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `write`, of glyphs that `change` gives back; and (characters,), the columns where each
+        of them starts."""
         pen, placed = 0.0, []
         for character in text:
             glyph = self.glyph(character)
             assert glyph is not None, (self.path, character)
+            glyph = change(glyph) if change else glyph
             placed.append((round(pen) + glyph.left, glyph))
             pen += max(glyph.advance + spacing, 1)
         left, top = min(x for x, _ in placed), min(glyph.top for _, glyph in placed)

@@ -53,6 +53,10 @@ class GenerateOptions:
         0.0, "share of words whose letters are each of another colour", least=0, most=1
     )
     lines: float = option(0.0, "share of words with thin lines across", least=0, most=1)
+    loose: float = option(
+        0.0, "share of words whose letters stand apart, each turned and moved", least=0, most=1
+    )
+    white: float = option(0.0, "share of words on plain white", least=0, most=1)
     augment: str = option("medium", "how much words are turned, bent, blurred...", tuple(LEVELS))
     seed: int = option(0, "the same seed draws the same pictures")
     num_workers: int | None = option(
@@ -97,6 +101,8 @@ class GenerateOptions:
             self.augment,
             self.letter_colors,
             self.lines,
+            self.loose,
+            self.white,
         )
 
     def problems(self) -> list[str]:
@@ -135,9 +141,12 @@ class GenerateOptions:
 
 
 IDLE = {
-    "captcha": ("words", "number_share", "random_share", "letter_colors", "lines", "augment"),
+    "captcha": (
+        "words", "number_share", "random_share", "letter_colors", "lines", "loose", "white",
+        "augment",
+    ),
     "word": ("width", "renderer"),
-}
+}  # fmt: skip
 """Flags that a kind does not know."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -10,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from utils.augment import augmented
 from utils.errors import UserError
 from utils.picture import LUMA
-from utils.synth.fonts import Face
+from utils.synth.fonts import Face, Glyph
 from utils.synth.words import LEAST_RATIO, Texts, WordRecipe
 from utils.text.decoding import steps_needed
 
@@ -75,16 +76,24 @@ class WordRenderer:
         rng, most = self._rng, self.recipe.height
         noise = np.random.default_rng(rng.getrandbits(64))
         spacing = FONT_SIZE * max(0.0, rng.gauss(0.0, 0.08) if rng.random() < 0.3 else 0.0)
-        ink, starts = face.write_letters(text, spacing)
+        is_loose = self._lot(self.recipe.loose)
+        if is_loose:
+            ink, starts = self._loose_letters(text, face)
+        else:
+            ink, starts = face.write_letters(text, spacing)
         if rng.random() < 0.1 and len(text) > 3:
             ink = arched(ink, rng.uniform(-0.35, 0.35))
         height = max(LEAST_HEIGHT, round(most * rng.uniform(1 / 3, 1)))
-        letters, starts = self._placed(ink, starts, height, steps_needed(text))
+        letters, starts = self._placed(ink, starts, height, steps_needed(text), is_loose)
         if rng.random() < 0.1:
             self._add_neighbours(letters, face)
-        ground = self._colour()
+        is_white = self._lot(self.recipe.white)
+        ground = np.full(self._channels, 255, np.float32) if is_white else self._colour()
         paint = self._paint_on(ground)
-        canvas = self._ground(letters.shape, ground, paint, noise)
+        if is_white:
+            canvas = np.full((*letters.shape, self._channels), 255, np.float32)
+        else:
+            canvas = self._ground(letters.shape, ground, paint, noise)
         covered = letters.astype(np.float32)[:, :, None] / 255
         effect = rng.random()
         if effect < 0.25:
@@ -93,25 +102,46 @@ class WordRenderer:
             canvas += around[:, :, None] * (other - canvas)
         if rng.random() < 0.15:  # letters that are not of one colour
             paint = paint + _grain(letters.shape, self._channels, 30, noise)
-        if self.recipe.letter_colors and rng.random() < self.recipe.letter_colors:
+        if self._lot(self.recipe.letter_colors):
             paint = self._paint_by_letter(starts, letters.shape[1], ground)
         canvas += covered * rng.uniform(0.75, 1) * (paint - canvas)
         picture = _as_picture(canvas)
-        if self.recipe.lines and rng.random() < self.recipe.lines:
+        if self._lot(self.recipe.lines):
             self._add_lines(picture)
         return augmented(picture, self.recipe.augment, rng)
 
-    def _placed(
-        self, ink: np.ndarray, starts: np.ndarray, height: int, steps: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(height, W): the letters scaled, stretched a little, with margins that may cut them; and
-        where each of them starts."""
+    def _lot(self, share: float) -> bool:
+        """Whether a picture is one of that share; a share of 0 takes nothing from the stream."""
+        return share > 0 and self._rng.random() < share
+
+    def _loose_letters(self, text: str, face: Face) -> tuple[np.ndarray, np.ndarray]:
+        """As `Face.write_letters`: far apart, each turned and moved, as captchas have them."""
+        rng, em = self._rng, max(FONT_SIZE, self.recipe.height * 5 // 6)
+        gap, most_turn, most_move = rng.uniform(0, 1), rng.uniform(0, 40), rng.uniform(0, 0.25)
+
+        def loosened(glyph: Glyph) -> Glyph:
+            moved = round(em * rng.uniform(-most_move, most_move))
+            turned = glyph.turned(rng.uniform(-most_turn, most_turn))
+            return replace(turned, top=turned.top + moved)
+
+        return face.write_letters(text, em * gap, loosened)
+
+    def _margin(self, usual: float, least: float, is_loose: bool) -> float:
+        """In heights of the letters; below 0 it cuts letters."""
         rng = self._rng
-        top, bottom = (max(-0.04, rng.gauss(0.08, 0.08)) for _ in range(2))
+        return rng.uniform(0, 1) if is_loose else max(least, rng.gauss(usual, usual))
+
+    def _placed(
+        self, ink: np.ndarray, starts: np.ndarray, height: int, steps: int, is_loose: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(height, W): the letters scaled, stretched a little, with margins that may cut them
+        (wide ones where they stand loose); and where each of them starts."""
+        rng = self._rng
+        top, bottom = (self._margin(0.08, -0.04, is_loose) for _ in range(2))
         letters = height / (1 + top + bottom)
         width = ink.shape[1] / ink.shape[0] * letters * 2 ** rng.uniform(-0.5, 0.5)
         width = max(width, height * LEAST_RATIO * steps)
-        left, right = (max(-0.02, rng.gauss(0.1, 0.1)) * letters for _ in range(2))
+        left, right = (self._margin(0.1, -0.02, is_loose) * letters for _ in range(2))
         size = (max(1, round(width)), max(1, round(letters)))
         scaled = np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BILINEAR))
         whole = max(round(width + left + right), round(height * LEAST_RATIO * steps), 8)

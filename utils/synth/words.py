@@ -47,6 +47,10 @@ class WordRecipe:
     """Share of words whose letters are each of another colour."""
     lines: float = 0.0
     """Share of words that have thin lines across them."""
+    loose: float = 0.0
+    """Share of words whose letters stand apart, each turned and moved, in much empty ground."""
+    white: float = 0.0
+    """Share of words on plain white."""
 
     @property
     def charset(self) -> Charset:
