@@ -103,6 +103,22 @@ def load_backbone(model: CRNN, state_dict: Mapping[str, Tensor]) -> None:
     model.backbone.load_state_dict(own)
 
 
+def fit_heights(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Kernels that span all the height that is left (out, in, rows, columns), for a model of other
+    rows: each old row is dealt to the new ones that lie where it lay. All else as it is."""
+    own = model.state_dict()
+    fitted = dict(weights)
+    for name, value in weights.items():
+        wanted = own[name].shape if name in own else value.shape
+        if value.ndim == 4 and len(wanted) == 4 and value.shape[2] != wanted[2]:
+            old, new = torch.arange(value.shape[2]), torch.arange(wanted[2])[:, None]
+            scale = len(old) / len(new)
+            ends = torch.minimum((new + 1) * scale, old + 1)
+            shares = (ends - torch.maximum(new * scale, old)).clamp(min=0)  # (new rows, old rows)
+            fitted[name] = torch.einsum("oirc,nr->oinc", value, shares.to(value.dtype))
+    return fitted
+
+
 def carry_head(
     weight: Tensor, bias: Tensor, old_classes: list[str], new_classes: list[str], head: nn.Linear
 ) -> int:

@@ -15,7 +15,7 @@ from small_run import run, weights
 import train
 from models.config import ModelConfig
 from models.registry import build_model
-from models.transfer import freeze
+from models.transfer import fit_heights, freeze
 from utils.checkpoint import load_checkpoint
 from utils.dataset import BadRows, open_dataset
 from utils.errors import UserError
@@ -49,6 +49,29 @@ def test_the_last_stages_thaw_first():
         for stage in names:
             parameters = [p for m in model.backbone.stage_modules(stage) for p in m.parameters()]
             assert all(p.requires_grad == (stage not in frozen) for p in parameters)
+
+
+@pytest.mark.parametrize("backbone", ["light", "basic"])
+@pytest.mark.parametrize("heights", [(36, 60), (60, 32), (60, 60)])
+def test_a_model_of_another_height_takes_over_the_rest_as_it_is(backbone, heights):
+    old, new = (build_model(ModelConfig(backbone, 11, img_height=height)) for height in heights)
+    before, after = old.state_dict(), fit_heights(old.state_dict(), new)
+    new.load_state_dict(after)
+    other = [name for name, value in before.items() if not torch.equal(value, after[name])]
+    spanning = [name for name in other if after[name].shape != before[name].shape]
+    assert other == spanning
+    assert len(spanning) <= 1
+    assert bool(spanning) == (backbone == "light" and heights != (60, 60))
+    for name in spanning:  # what a column of one brightness gives
+        torch.testing.assert_close(after[name].sum(dim=2), before[name].sum(dim=2))
+
+
+def test_a_run_starts_from_a_model_of_another_height(tiny_data, tiny_checkpoint, tmp_path):
+    flags = ["--init_from", str(tiny_checkpoint), "--img_height", "60", "--freeze_backbone", "all"]
+    assert run(tiny_data, tmp_path / "high", *flags, "--num_epochs", "1") == 0
+    assert load_checkpoint(tmp_path / "high" / "last.pth").header.image.height == 60
+    assert weights(tiny_checkpoint)["backbone.stage4.convs.0.weight"].shape[2] == 2
+    assert weights(tmp_path / "high" / "last.pth")["backbone.stage4.convs.0.weight"].shape[2] == 5
 
 
 def test_stages_thaw_during_a_run_and_after_a_resume(tiny_data, tiny_checkpoint, tmp_path):

@@ -13,7 +13,7 @@ from torch import nn
 from models.config import ModelConfig
 from models.crnn import CRNN
 from models.registry import backbone_entry, build_model
-from models.transfer import carry_head, load_backbone
+from models.transfer import carry_head, fit_heights, load_backbone
 from utils.checkpoint import Checkpoint
 from utils.errors import UserError
 from utils.text.charset import Charset
@@ -67,9 +67,10 @@ def initial_model(
 
 
 def _take_over(model: CRNN, checkpoint: Checkpoint, charset: Charset) -> int:
-    """Everything but the head as it is, and the head's rows of known characters."""
+    """Everything but the head as it is, made to fit the height, and the head's rows of known
+    characters."""
     checkpoint.build()  # says what is wrong with a file that does not fit its own header
-    old = dict(checkpoint.state_dict)
+    old = fit_heights(checkpoint.state_dict, model)
     weight, bias = old.pop("head.weight"), old.pop("head.bias")
     try:
         result = model.load_state_dict(old, strict=False)
@@ -80,7 +81,7 @@ def _take_over(model: CRNN, checkpoint: Checkpoint, charset: Charset) -> int:
         reason = str(error).splitlines()[-1].strip()
         raise UserError(
             f"--init_from {checkpoint.path}: its weights do not fit this model ({reason}); "
-            "leave --backbone, --neck, --hidden_size, --num_layers, --img_height to the checkpoint"
+            "leave --backbone, --neck, --hidden_size, --num_layers and --img_channels to it"
         ) from None
     before = checkpoint.header.charset.characters
     # A class that is written differently now, such as a letter in the other case, is the same one.
