@@ -6,7 +6,7 @@ Written once over the ordered, named stages that every backbone declares.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -103,19 +103,32 @@ def load_backbone(model: CRNN, state_dict: Mapping[str, Tensor]) -> None:
     model.backbone.load_state_dict(own)
 
 
-def fit_heights(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Kernels that span all the height that is left (out, in, rows, columns), for a model of other
-    rows: each old row is dealt to the new ones that lie where it lay. All else as it is."""
+def fit_picture(
+    weights: Mapping[str, Tensor], model: nn.Module, grey: Sequence[float]
+) -> dict[str, Tensor]:
+    """Weights for a model of other picture rows or channels; what fits stays as it is.
+
+    Of kernels (out, in, rows, columns) that span all the height that is left, each row is dealt to
+    the new ones that lie where it lay. A first convolution of grey pictures sees the grey of RGB
+    ones, made with the shares `grey`; one of RGB sees a grey picture as three like channels.
+    """
     own = model.state_dict()
     fitted = dict(weights)
     for name, value in weights.items():
         wanted = own[name].shape if name in own else value.shape
-        if value.ndim == 4 and len(wanted) == 4 and value.shape[2] != wanted[2]:
+        if value.ndim != 4 or len(wanted) != 4:
+            continue
+        if 3 * value.shape[1] == wanted[1]:
+            value = torch.cat([value * share for share in grey], dim=1)
+        elif value.shape[1] == 3 * wanted[1]:
+            value = value.unflatten(1, (3, -1)).sum(dim=1)
+        if value.shape[2] != wanted[2]:
             old, new = torch.arange(value.shape[2]), torch.arange(wanted[2])[:, None]
             scale = len(old) / len(new)
             ends = torch.minimum((new + 1) * scale, old + 1)
             shares = (ends - torch.maximum(new * scale, old)).clamp(min=0)  # (new rows, old rows)
-            fitted[name] = torch.einsum("oirc,nr->oinc", value, shares.to(value.dtype))
+            value = torch.einsum("oirc,nr->oinc", value, shares.to(value.dtype))
+        fitted[name] = value
     return fitted
 
 

@@ -15,11 +15,11 @@ from small_run import run, weights
 import train
 from models.config import ModelConfig
 from models.registry import build_model
-from models.transfer import fit_heights, freeze
+from models.transfer import fit_picture, freeze
 from utils.checkpoint import load_checkpoint
 from utils.dataset import BadRows, open_dataset
 from utils.errors import UserError
-from utils.picture import ImageSpec
+from utils.picture import LUMA, ImageSpec
 from utils.text.charset import preset_charset
 from utils.training import state
 from utils.training.batch import Block
@@ -55,7 +55,7 @@ def test_the_last_stages_thaw_first():
 @pytest.mark.parametrize("heights", [(36, 60), (60, 32), (60, 60)])
 def test_a_model_of_another_height_takes_over_the_rest_as_it_is(backbone, heights):
     old, new = (build_model(ModelConfig(backbone, 11, img_height=height)) for height in heights)
-    before, after = old.state_dict(), fit_heights(old.state_dict(), new)
+    before, after = old.state_dict(), fit_picture(old.state_dict(), new, LUMA)
     new.load_state_dict(after)
     other = [name for name, value in before.items() if not torch.equal(value, after[name])]
     spanning = [name for name in other if after[name].shape != before[name].shape]
@@ -66,12 +66,45 @@ def test_a_model_of_another_height_takes_over_the_rest_as_it_is(backbone, height
         torch.testing.assert_close(after[name].sum(dim=2), before[name].sum(dim=2))
 
 
-def test_a_run_starts_from_a_model_of_another_height(tiny_data, tiny_checkpoint, tmp_path):
-    flags = ["--init_from", str(tiny_checkpoint), "--img_height", "60", "--freeze_backbone", "all"]
-    assert run(tiny_data, tmp_path / "high", *flags, "--num_epochs", "1") == 0
-    assert load_checkpoint(tmp_path / "high" / "last.pth").header.image.height == 60
-    assert weights(tiny_checkpoint)["backbone.stage4.convs.0.weight"].shape[2] == 2
-    assert weights(tmp_path / "high" / "last.pth")["backbone.stage4.convs.0.weight"].shape[2] == 5
+@pytest.mark.parametrize("backbone", ["light", "basic", "resnet18"])
+def test_grey_and_coloured_models_read_grey_pictures_alike(backbone):
+    grey, coloured = (
+        build_model(ModelConfig(backbone, 11, img_height=32, img_channels=channels)).eval()
+        for channels in (1, 3)
+    )
+    picture = torch.rand(2, 1, 32, 80, generator=torch.Generator().manual_seed(0))
+    for old, new in ((grey, coloured), (coloured, grey)):
+        new.load_state_dict(fit_picture(old.state_dict(), new, LUMA))
+        with torch.inference_mode():
+            one, _ = grey(picture)
+            three, _ = coloured(picture.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(one, three, atol=1e-4, rtol=1e-4)
+
+
+def test_a_coloured_model_begins_by_what_the_grey_one_read():
+    grey, coloured = (
+        build_model(ModelConfig("light", 11, img_height=32, img_channels=channels)).eval()
+        for channels in (1, 3)
+    )
+    coloured.load_state_dict(fit_picture(grey.state_dict(), coloured, LUMA))
+    picture = torch.rand(2, 3, 32, 80, generator=torch.Generator().manual_seed(0))
+    shares = torch.tensor(LUMA)[:, None, None]
+    with torch.inference_mode():
+        one, _ = grey((picture * shares).sum(dim=1, keepdim=True))
+        three, _ = coloured(picture)
+    torch.testing.assert_close(one, three, atol=1e-4, rtol=1e-4)
+
+
+def test_a_run_starts_from_a_model_of_other_pictures(tiny_data, tiny_checkpoint, tmp_path):
+    flags = ["--init_from", str(tiny_checkpoint), "--img_height", "60", "--img_channels", "3"]
+    flags += ["--freeze_backbone", "all", "--num_epochs", "1"]
+    assert run(tiny_data, tmp_path / "run", *flags) == 0
+    image = load_checkpoint(tmp_path / "run" / "last.pth").header.image
+    assert (image.height, image.channels) == (60, 3)
+    before, after = weights(tiny_checkpoint), weights(tmp_path / "run" / "last.pth")
+    first, last = (f"backbone.{name}.convs.0.weight" for name in ("stage1", "stage4"))
+    assert (before[first].shape[1], before[last].shape[2]) == (4, 2)
+    assert (after[first].shape[1], after[last].shape[2]) == (12, 5)
 
 
 def test_stages_thaw_during_a_run_and_after_a_resume(tiny_data, tiny_checkpoint, tmp_path):

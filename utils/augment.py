@@ -120,6 +120,13 @@ def shade(image: Image.Image, strength: float, rng: random.Random) -> Image.Imag
     return _as_picture(values * (light if values.ndim == 2 else light[:, :, None]))
 
 
+def fade(image: Image.Image, strength: float, rng: random.Random) -> Image.Image:
+    """Nearer to one level of light, down to a fifth of the contrast."""
+    level = np.float32(rng.uniform(20, 235))
+    share = 1 - 0.8 * strength * rng.random()
+    return _as_picture(level + share * (np.asarray(image, np.float32) - level))
+
+
 def cutout(image: Image.Image, strength: float, rng: random.Random) -> Image.Image:
     """Up to three small patches of a colour of the picture: not larger than half a letter."""
     image = image.copy()
@@ -146,6 +153,7 @@ CHANGES: dict[str, Change] = {
     "shear": shear,
     "elastic": elastic,
     "shade": shade,
+    "fade": fade,
     "cutout": cutout,
     "blur": blur,
     "resample": resample,

@@ -13,9 +13,10 @@ from torch import nn
 from models.config import ModelConfig
 from models.crnn import CRNN
 from models.registry import backbone_entry, build_model
-from models.transfer import carry_head, fit_heights, load_backbone
+from models.transfer import carry_head, fit_picture, load_backbone
 from utils.checkpoint import Checkpoint
 from utils.errors import UserError
+from utils.picture import LUMA
 from utils.text.charset import Charset
 
 RANDOM_WEIGHTS = "random weights"
@@ -67,10 +68,9 @@ def initial_model(
 
 
 def _take_over(model: CRNN, checkpoint: Checkpoint, charset: Charset) -> int:
-    """Everything but the head as it is, made to fit the height, and the head's rows of known
-    characters."""
+    """Everything but the head, made to fit the picture, and the head's rows of known characters."""
     checkpoint.build()  # says what is wrong with a file that does not fit its own header
-    old = fit_heights(checkpoint.state_dict, model)
+    old = fit_picture(checkpoint.state_dict, model, LUMA)
     weight, bias = old.pop("head.weight"), old.pop("head.bias")
     try:
         result = model.load_state_dict(old, strict=False)
@@ -81,7 +81,7 @@ def _take_over(model: CRNN, checkpoint: Checkpoint, charset: Charset) -> int:
         reason = str(error).splitlines()[-1].strip()
         raise UserError(
             f"--init_from {checkpoint.path}: its weights do not fit this model ({reason}); "
-            "leave --backbone, --neck, --hidden_size, --num_layers and --img_channels to it"
+            "leave --backbone, --neck, --hidden_size and --num_layers to it"
         ) from None
     before = checkpoint.header.charset.characters
     # A class that is written differently now, such as a letter in the other case, is the same one.
