@@ -193,6 +193,14 @@ def augmented(image: Image.Image, level: str, rng: random.Random) -> Image.Image
     return image
 
 
+def varied(image: Image.Image, level: str, rng: random.Random) -> Image.Image:
+    """As `augmented`, and some with room around them before that: for pictures that people cut."""
+    chosen = LEVELS[level]
+    if chosen is not None and rng.random() < chosen.shrunk:
+        image = shrunk(image, chosen.strength, rng)
+    return augmented(image, level, rng)
+
+
 def shrunk(image: Image.Image, strength: float, rng: random.Random) -> Image.Image:
     """Made narrower by up to two fifths and lower by up to a quarter, anywhere on a ground of its
     size: people do not always cut their pictures alike."""
@@ -257,12 +265,12 @@ def main(argv=None) -> int:
         raise UserError(f"{options.picture}: {error}; give the path of a picture") from None
     rng = random.Random(options.seed)
     pictures, captions = [], []
-    for name, change in CHANGES.items():
+    for name, change in {"shrunk": shrunk, **CHANGES}.items():
         for strength in (1 / 3, 2 / 3, 1.0) * 2:
             pictures.append(change(image, strength, rng))
             captions.append(f"{name} {strength:.1f}")
     for name in [level for level in LEVELS if level != "none"] * 2:
-        pictures += [augmented(image, name, rng) for _ in range(SHEET_COLUMNS)]
+        pictures += [varied(image, name, rng) for _ in range(SHEET_COLUMNS)]
         captions += [f"--augment {name}"] * SHEET_COLUMNS
     write_contact_sheet(options.output_path, pictures, captions, columns=SHEET_COLUMNS)
     print(f"each change, and each level: {options.output_path}")

@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.augment import LEVELS, augmented, beside, shrunk
+from utils.augment import LEVELS, beside, varied
 from utils.data.joined import JoinedRows
 from utils.dataset import Row
 from utils.errors import UserError
@@ -123,9 +123,7 @@ class TrainingPictures:
             joined = isinstance(self.rows, JoinedRows)
             others = self.rows.part_of(place) if joined else range(len(self.rows))  # type: ignore[attr-defined]
             picture, label = self._joined(picture, label, self.rows[rng.choice(others)])
-        if level is not None and rng.random() < level.shrunk:
-            picture = shrunk(picture, level.strength, rng)
-        picture = augmented(picture, self.augment, rng)
+        picture = varied(picture, self.augment, rng)
         if self.color_jitter:
             picture = jitter(picture, self.color_jitter, rng)
         return prepare(picture, self.spec), label
