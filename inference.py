@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from utils.data.joined import sets_of
+from utils.data.widths import squeezed
 from utils.dataset import SPLITS, BadRows, open_dataset
 from utils.errors import UserError, run_script
 from utils.files import check_output_file, find_pictures, write_text
@@ -196,7 +197,11 @@ def evaluate(options: Options) -> int:
     data = open_dataset(options.data_root, bad_rows, only=(options.split,))
     rows = data.split(options.split)
     if data.is_one_split:
-        note(f"{data.root} is one split, and is read whole whatever --split says")
+        what = "a folder of sets" if sets_of(rows) else "one split"
+        note(f"{data.root} is {what}, and is read whole whatever --split says")
+    for name, count in sets_of(rows).items():
+        if not count:
+            note(f"left out: {name}: no picture is in it")
     bad_rows.settle()
     left_out = list(bad_rows.sentences)
     models = [Path(path) for path in options.compare] or [options.find_model()]
@@ -207,6 +212,8 @@ def evaluate(options: Options) -> int:
     name = f"{data.root}" if data.is_one_split else f"{data.root}, split {options.split}"
     evaluations: list[Evaluation] = []
     for model, reader, decoder in zip(models, readers, decoders, strict=True):
+        for sentence in squeezed(rows, reader.image):
+            note(f"{model}: {sentence}")
         predictions, speed = options.read(reader, decoder, pictures)
         if not evaluations:
             errors = [prediction.error for prediction in predictions]

@@ -72,13 +72,16 @@ def train(run: Run) -> int:
     pictures = TrainingPictures(
         run.data.train, spec, charset, options.seed, run.data.fresh_recipe, options.fresh,
         options.renderer, options.color_jitter, run.drawing_device, options.augment,
+        options.max_bad_rows > 0,
     )  # fmt: skip
     order = EpochBatches(
         run.data.epoch_size, options.batch_size, options.num_epochs, options.seed,
         progress.epoch, progress.step, widths=run.train_widths, shares=run.shares,
         num_places=len(run.data.train),
     )  # fmt: skip
-    batches = training_batches(pictures, order, run.num_workers, device.type == "cuda")
+    batches = training_batches(
+        pictures, order, run.num_workers, device.type == "cuda", run.data.bad_rows
+    )
     steps_per_epoch = order.steps_per_epoch
     total_steps = steps_per_epoch * options.num_epochs
     save_dir = Path(options.save_dir)

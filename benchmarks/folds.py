@@ -46,6 +46,10 @@ class Options:
 
     def problems(self) -> list[str]:
         found = [] if self.data_root else ["no data set is given"]
+        try:
+            split_flags(self.flags)
+        except ValueError as error:
+            found.append(f"--flags {self.flags}: {error}; close the quotes")
         if self.num_folds and self.num_folds > self.folds:
             found.append(f"--num_folds {self.num_folds}: more than --folds {self.folds}")
         return found

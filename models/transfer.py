@@ -113,14 +113,14 @@ def fit_picture(
     ones, made with the shares `grey`; one of RGB sees a grey picture as three like channels.
     """
     own = model.state_dict()
-    fitted = dict(weights)
+    fitted, is_first = dict(weights), True
     for name, value in weights.items():
         wanted = own[name].shape if name in own else value.shape
         if value.ndim != 4 or len(wanted) != 4:
             continue
-        if 3 * value.shape[1] == wanted[1]:
+        if is_first and 3 * value.shape[1] == wanted[1]:
             value = torch.cat([value * share for share in grey], dim=1)
-        elif value.shape[1] == 3 * wanted[1]:
+        elif is_first and value.shape[1] == 3 * wanted[1]:
             value = value.unflatten(1, (3, -1)).sum(dim=1)
         if value.shape[2] != wanted[2]:
             old, new = torch.arange(value.shape[2]), torch.arange(wanted[2])[:, None]
@@ -128,7 +128,7 @@ def fit_picture(
             ends = torch.minimum((new + 1) * scale, old + 1)
             shares = (ends - torch.maximum(new * scale, old)).clamp(min=0)  # (new rows, old rows)
             value = torch.einsum("oirc,nr->oinc", value, shares.to(value.dtype))
-        fitted[name] = value
+        fitted[name], is_first = value, False
     return fitted
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from small_run import run, weights
 
 import utils.augment
-from utils.augment import CHANGES, LEVELS, Level, augmented, beside, shrunk
+from utils.changes import CHANGES, LEVELS, Level, augmented, beside, shrunk
 from utils.dataset import Row
 from utils.errors import UserError
 from utils.picture import ImageSpec, prepare

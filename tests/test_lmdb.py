@@ -181,7 +181,13 @@ def test_what_is_wrong_inside_is_named(stored: Path, tmp_path: Path, capsys):
         call("make", folder, "--output_dir", clean)
     assert not clean.exists()
     assert not list(tmp_path.glob(".clean*"))
-    assert call("make", folder, "--output_dir", clean, "--max_bad_rows", "2") == 0
+    with pytest.raises(UserError, match="--max_bad_rows 4"):
+        call("make", folder, "--output_dir", clean, "--max_bad_rows", "3")
+    assert not list(tmp_path.glob("*clean*"))
+    assert call("make", folder, "--output_dir", clean, "--max_bad_rows", "4") == 0
+    told = capsys.readouterr().out
+    assert told.count("skipped: ") == 4
+    assert "skipped 4 bad rows of at most 4" in told
     assert len(rows_of(clean)) == 2
 
 
@@ -197,7 +203,7 @@ def test_a_bad_picture_ends_a_training_and_is_named(stored: Path, tmp_path: Path
         ({"num_samples": None}, "no num-samples; expected num-samples, image-000000001"),
         ({"num_samples": "many"}, "num-samples b'many'; expected"),
         ({"num_samples": "1000000"}, "num-samples says 1,000,000, and it has 12 other entries"),
-        ({"num_samples": "5"}, "num-samples says 5, but there is label-000000006 too"),
+        ({"num_samples": "5"}, "label-000000006: beyond num-samples, which says 5"),
         ({"num_samples": "7"}, "label-000000007: missing, and num-samples says 7"),
         ({"label_000000002": ""}, "label-000000002: an empty label"),
     ],

@@ -12,9 +12,10 @@ from test_fonts import MATHS, MONO
 from word_set import FACES, PRINTABLE
 
 from utils.errors import UserError
+from utils.synth.canvas import arched
 from utils.synth.fonts import Glyph
 from utils.synth.recipes import one_by_one, recipe_from_json
-from utils.synth.scene import WordRenderer, arched
+from utils.synth.scene import WordRenderer
 from utils.synth.words import LEAST_RATIO, Texts, WordRecipe, system_words, word_problems
 from utils.text.charset import PRESETS, preset_charset
 from utils.text.decoding import steps_needed

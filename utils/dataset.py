@@ -19,6 +19,7 @@ from utils.data.rows import BadRows as BadRows
 from utils.data.rows import LazyRows as LazyRows
 from utils.data.rows import Row as Row
 from utils.data.rows import facts as facts
+from utils.data.rows import kept as kept
 from utils.data.rows import relabelled as relabelled
 from utils.errors import UserError
 from utils.picture import PictureError, open_picture

@@ -65,17 +65,18 @@ def main(argv=None) -> int:
     parts = [rows_of(Path(source), bad_rows) for source in options.sources]
     if options.command == "check":
         return check(parts[0], bad_rows, options)
-    bad_rows.settle()
+    bad_rows.check()
     if options.command == "show":
-        return show(parts[0], options)
-    folder = Path(options.output_dir or "")
-    checked, total = BadRows(options.max_bad_rows), sum(map(len, parts))
+        return show(parts[0], bad_rows, options)
+    folder, total = Path(options.output_dir or ""), sum(map(len, parts))
 
     def good() -> Iterator[tuple[bytes, str]]:
-        for row, data, _ in look_at(chain.from_iterable(parts), checked, total):
+        count = 0
+        for row, data, _ in look_at(chain.from_iterable(parts), bad_rows, total):
+            count += 1
             yield data, row.label
-        checked.settle()
-        if len(checked.sentences) == total:
+        bad_rows.settle()
+        if not count:
             raise UserError(f"{', '.join(options.sources)}: no picture is in it")
 
     count = write_lmdb(folder, good())
@@ -99,10 +100,9 @@ def check(rows: Sequence[Row], bad_rows: BadRows, options: Options) -> int:
     return 1 if bad_rows.sentences else 0
 
 
-def show(rows: Sequence[Row], options: Options) -> int:
+def show(rows: Sequence[Row], bad_rows: BadRows, options: Options) -> int:
     """A contact sheet of some of them."""
     some = rows[:: max(1, len(rows) // SHOWN)][:SHOWN]
-    bad_rows = BadRows(options.max_bad_rows)
     good = [(open_picture(data, 3), row.label) for row, data, _ in look_at(some, bad_rows)]
     bad_rows.settle()
     if not good:

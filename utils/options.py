@@ -176,6 +176,15 @@ def _convert(value: Any, kind: Any, metadata: Mapping[str, Any]) -> Any:
     return number
 
 
+def _check_number(value: Any, kind: Any) -> None:
+    """ValueError for a number in quotes, which a recipe need not have: only flags are all text."""
+    bare = _bare(kind)
+    inner = typing.get_args(bare)[0] if typing.get_origin(bare) is tuple else bare
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, str) and inner in (int, float):
+            raise ValueError("expected a number without quotes")
+
+
 def _range(least: float | None, above: float | None, most: float | None) -> str:
     if least is not None and most is not None:
         return f"{least} to {most}"
@@ -200,7 +209,7 @@ def _unknown_flag(word: str, fields) -> str:
 def _read_recipe(path: Path, fields, kinds, problems: list[str]) -> dict[str, Any]:
     """The flags that a TOML recipe sets; problems are added to the list."""
     try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+        recipe = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         problems.append(f"--config {path}: no such file")
         return {}
@@ -217,6 +226,7 @@ def _read_recipe(path: Path, fields, kinds, problems: list[str]) -> dict[str, An
             problems.append(f"{path}: {key!r} is not a flag of this script; did you mean {near!r}?")
             continue
         try:
+            _check_number(value, kinds[key])
             values[key] = _convert(value, kinds[key], fields[key].metadata)
         except ValueError as error:
             problems.append(f"{path}: {key} = {value!r}: {error}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import accumulate, chain
 from pathlib import Path
 
-from utils.dataset import BadRows, LazyRows, Row, check_pictures, facts, relabelled
+import numpy as np
+
+from utils.dataset import BadRows, LazyRows, Row, check_pictures, facts, kept, relabelled
 from utils.errors import UserError
 
 
@@ -16,17 +18,25 @@ class JoinedRows(LazyRows):
 
     def __init__(self, parts: Mapping[str, Sequence[Row]]):
         self.parts = dict(parts)
-        self._ends = list(accumulate(map(len, self.parts.values())))
+        self._rows = list(self.parts.values())
+        self._ends = list(accumulate(map(len, self._rows)))
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
     def row(self, place: int) -> Row:
-        rows = list(self.parts.values())[bisect_right(self._ends, place)]
-        return rows[place - self.part_of(place).start]
+        return self._rows[bisect_right(self._ends, place)][place - self.part_of(place).start]
+
+    def __iter__(self) -> Iterator[Row]:
+        return chain.from_iterable(self._rows)
 
     def relabelled(self, change: Callable[[str], str]) -> JoinedRows:
         return JoinedRows({name: relabelled(rows, change) for name, rows in self.parts.items()})
+
+    def kept(self, mask: np.ndarray) -> JoinedRows:
+        masks = np.split(mask, self._ends[:-1])
+        pairs = zip(self.parts.items(), masks, strict=True)
+        return JoinedRows({name: kept(rows, part) for (name, rows), part in pairs})
 
     def checked(self, bad_rows: BadRows) -> JoinedRows:
         return JoinedRows(
@@ -55,9 +65,12 @@ def sets_of(rows: Sequence[Row]) -> dict[str, int]:
     return {name: len(part) for name, part in rows.parts.items()}
 
 
-def parse_shares(select: str, batch_ratio: str | None) -> dict[str, float]:
-    """`MJ-ST` and `0.5-0.5` -> each name's share of a batch; equal ones without a ratio."""
-    names = select.split("-")
+def parse_shares(
+    select: str, batch_ratio: str | None, folders: Collection[str] = ()
+) -> dict[str, float]:
+    """`MJ-ST` and `0.5-0.5` -> each name's share of a batch; equal ones without a ratio. A text
+    that is the name of one of the folders stands for that one, whatever - is in it."""
+    names = [select] if select in folders else select.split("-")
     if "" in names or len(set(names)) < len(names):
         raise UserError(
             f"--select {select}: expected names of folders with - between, such as MJ-ST"
@@ -89,6 +102,11 @@ def counts_of(shares: Sequence[float], batch_size: int) -> list[int]:
     counts = [max(1, stop - start) for start, stop in zip([0, *ends], ends, strict=False)]
     counts[counts.index(max(counts))] -= sum(counts) - batch_size
     return counts
+
+
+def folders_of(rows: Sequence[Row]) -> set[str]:
+    """Names of the folders in the paths of the parts of joined rows."""
+    return {folder for name in sets_of(rows) for folder in name.split("/")}
 
 
 def selected(

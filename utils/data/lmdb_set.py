@@ -155,6 +155,15 @@ class LmdbRows(LazyRows):
         parts = (self._indices.tobytes(), self._ends.tobytes(), self._text)
         return [hashlib.sha256(part).hexdigest() for part in parts]
 
+    def __iter__(self) -> Iterator[Row]:
+        return map(self.row, range(len(self)))
+
+    def kept(self, mask: np.ndarray) -> LmdbRows:
+        places = np.flatnonzero(mask)
+        rows = map(self.row, places.tolist())
+        pairs = zip(self._indices[places].tolist(), rows, strict=True)
+        return LmdbRows.of(self.folder, ((index, row.label) for index, row in pairs))
+
     def relabelled(self, change: Callable[[str], str]) -> LmdbRows:
         pairs = zip(self._indices.tolist(), self, strict=True)
         changed = ((index, change(row.label)) for index, row in pairs)
@@ -164,12 +173,6 @@ class LmdbRows(LazyRows):
 def read_lmdb(folder: Path, bad_rows: BadRows) -> LmdbRows:
     """Every row that has a label; the others go to `bad_rows`. Pictures are not looked at."""
     count = count_of(folder)
-    beyond = label_key(count + 1)
-    if value_of(folder, beyond) is not None:
-        bad_rows.add(
-            f"{folder}: num-samples says {count:,}, but there is {beyond.decode()} too; python -m "
-            "utils.lmdb join makes it anew"
-        )
 
     def labels() -> Iterator[tuple[int, str]]:
         with environment(folder).begin() as transaction:
@@ -188,12 +191,26 @@ def read_lmdb(folder: Path, bad_rows: BadRows) -> LmdbRows:
                     yield index, label
                 else:
                     bad_rows.add(f"{where}: an empty label; expected its text")
+            for key in _beyond(transaction, count):
+                bad_rows.add(
+                    f"{folder}: {key.decode()}: beyond num-samples, which says {count:,}; make the "
+                    "set anew"
+                )
 
     lmdb = need_lmdb()
     try:
         return LmdbRows.of(folder, labels())
     except lmdb.Error as error:
         raise UserError(f"{folder}: damaged ({error}); copy or make it anew") from None
+
+
+def _beyond(transaction: Any, count: int) -> Iterator[bytes]:
+    """Keys of labels that num-samples leaves out."""
+    cursor = transaction.cursor()
+    found = cursor.set_range(label_key(count + 1))
+    while found and cursor.key().startswith(b"label-"):
+        yield bytes(cursor.key())
+        found = cursor.next()
 
 
 def count_of(folder: Path) -> int:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+import numpy as np
+from tqdm import tqdm
+
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,6 +42,10 @@ class LazyRows(Sequence[Row]):
         """With other labels; rows of which nothing is left are left out."""
         raise NotImplementedError
 
+    def kept(self, mask: np.ndarray) -> LazyRows:
+        """Those at which the mask (rows,) is true."""
+        raise NotImplementedError
+
     def checked(self, bad_rows: BadRows) -> LazyRows:
         """The rows whose pictures can be decoded, as far as they are looked at."""
         return self
@@ -67,6 +74,13 @@ def relabelled(rows: Sequence[Row], change: Callable[[str], str]) -> Sequence[Ro
     return [row for row in changed if row.label]
 
 
+def kept(rows: Sequence[Row], mask: np.ndarray) -> Sequence[Row]:
+    """Those at which the mask (rows,) is true."""
+    if isinstance(rows, LazyRows):
+        return rows.kept(mask)
+    return [row for row, keep in zip(rows, mask.tolist(), strict=True) if keep]
+
+
 def facts(rows: Sequence[Row], root: Path) -> list[object]:
     """What a hash of the rows is made of."""
     if isinstance(rows, LazyRows):
@@ -84,16 +98,32 @@ class BadRows:
     def add(self, sentence: str) -> None:
         self.sentences.append(sentence)
 
-    def settle(self) -> None:
-        """Raise if there are more than allowed; otherwise print each one that is left out."""
+    @property
+    def left(self) -> int:
+        """How many more are allowed."""
+        return max(0, self.allowed - len(self.sentences))
+
+    def skip(self, sentence: str) -> None:
+        """One that is found while a training goes on: print it, or raise if it is one too many."""
+        if sentence not in self.sentences:
+            self.add(sentence)
+            self.check()
+            tqdm.write(f"skipped: {sentence}")
+
+    def check(self) -> None:
+        """Raise if there are more than allowed."""
         count = len(self.sentences)
         if count > self.allowed:
             more = [f"and {count - 10} more"] if count > 10 else []
             fix = f"mend or drop the rows, or skip them with --max_bad_rows {count}"
             raise UserError("\n".join(self.sentences[:10] + more + [fix]))
+
+    def settle(self) -> None:
+        """Raise if there are more than allowed; otherwise print each one that is left out."""
+        self.check()
         for sentence in self.sentences:
             print(f"skipped: {sentence}")
-        if count:
+        if count := len(self.sentences):
             print(f"skipped {count} bad rows of at most {self.allowed} (--max_bad_rows)")
 
     def settle_pictures(self, rows: Sequence[Row], errors: Sequence[str | None]) -> list[str]:
@@ -104,8 +134,7 @@ class BadRows:
             if error
         ]
         self.sentences += found
-        if len(self.sentences) > self.allowed:
-            self.settle()
+        self.check()
         if len(found) == len(rows):
             raise UserError(f"not one of the {len(rows)} pictures can be read; mend the set")
         return found

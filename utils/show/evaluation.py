@@ -47,7 +47,8 @@ class Evaluation:
             return None
         cases, scores = iter(self.cases), {}
         for name, count in self.sets.items():
-            scores[name] = Score()
+            if count:
+                scores[name] = Score()
             for case in islice(cases, count):
                 scores[name].add(self.label(case), case.guess, case.rejected)
         return SetScores(scores)

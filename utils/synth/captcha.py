@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, ImageFont
 
 from utils.errors import UserError
-from utils.synth.fonts import NO_CHARACTER
+from utils.synth.fonts import NO_CHARACTER, check_font
 from utils.text.charset import Charset
 
 RENDERERS = ("package", "fast")
@@ -71,6 +71,8 @@ class CaptchaRenderer:
         self._rng = random.Random()
         module = _seeded_package(self._rng)
         try:
+            for font in recipe.fonts:
+                check_font(font)
             self._captcha = _without_blank_work(module)(
                 recipe.width, recipe.height, fonts=list(recipe.fonts) or None
             )

@@ -15,9 +15,11 @@ from utils.errors import UserError
 from utils.files import write_text
 from utils.synth.captcha import CaptchaRecipe
 from utils.synth.recipes import Recipe, draws_together
+from utils.synth.words import LOOK_VERSION
 
 FORMAT_VERSION = 1
-"""Of dataset.json; it also goes up when the same seed comes to draw other pictures."""
+"""Of dataset.json; it also goes up when the same seed comes to draw other captchas. Words have a
+number of their own for that."""
 
 DRAWN_WITH = {
     "package": ("captcha", "pillow"),
@@ -51,7 +53,7 @@ def describe(
     renderer = renderer if isinstance(recipe, CaptchaRecipe) else "word"
     words = getattr(recipe, "words", None)
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": LOOK_VERSION if renderer == "word" else FORMAT_VERSION,
         "renderer": renderer,
         **({"block": recipe.block_size} if draws_together(recipe, renderer) else {}),
         "recipe": {**recipe.to_json(), "fonts": list(recipe.fonts)},

@@ -98,6 +98,12 @@ class Glyph:
         return replace(self, ink=np.asarray(image), left=left, top=top)
 
 
+def check_font(path: str) -> None:
+    """OSError where there is no such file: Pillow would look for its name among the system's."""
+    if not Path(path).is_file():
+        raise FileNotFoundError("no such file")
+
+
 class Face:
     """One font at one size; its glyphs are drawn when they are first asked for, and kept.
 
@@ -107,6 +113,7 @@ class Face:
     def __init__(self, path: str, size: int):
         self.path = path
         try:
+            check_font(path)
             self._font = ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
         except OSError as error:
             raise UserError(f"--fonts {path}: not a font that can be opened ({error})") from None
@@ -155,7 +162,7 @@ class Face:
         for character in text:
             glyph = self.glyph(character)
             assert glyph is not None, (self.path, character)
-            glyph = change(glyph) if change else glyph
+            glyph = change(glyph)
             placed.append((round(pen) + glyph.left, glyph))
             pen += max(glyph.advance + spacing, 1)
         left, top = min(x for x, _ in placed), min(glyph.top for _, glyph in placed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from utils.augment import LEVELS
+from utils.changes import LEVELS
 from utils.dataset import SPLITS
 from utils.errors import UserError
 from utils.files import check_output_file
@@ -15,7 +15,7 @@ from utils.options import Parsed, option
 from utils.synth.captcha import RENDERERS, CaptchaRecipe
 from utils.synth.description import split_sizes
 from utils.synth.fonts import FoundFonts, find_fonts
-from utils.synth.recipes import KINDS, Recipe, recipe_problems
+from utils.synth.recipes import KINDS, MOST_PIXELS, Recipe, recipe_problems
 from utils.synth.words import SYSTEM_WORDS, WordRecipe, system_words
 from utils.text.charset import PRESETS, preset_charset, read_charset_file
 
@@ -25,9 +25,12 @@ class GenerateOptions:
     output_dir: str = option("./data", "folder of the data set")
     kind: str = option("captcha", "what to draw", tuple(KINDS))
     num_samples: int = option(50_000, "pictures of all splits together", least=1)
-    width: int = option(160, "width of a captcha in pixels", least=16, most=4096)
+    width: int = option(160, "width of a captcha in pixels", least=16, most=MOST_PIXELS)
     height: int = option(
-        None, "pixels (default: 60; words: 48, and less, down to a third)", least=16, most=4096
+        None,
+        "pixels (default: 60; words: 48, and less, down to a third)",
+        least=16,
+        most=MOST_PIXELS,
     )
     min_length: int = option(None, "fewest characters of a label (default: 4; words: 1)", least=1)
     max_length: int = option(None, "most characters of a label (default: 8; words: 20)", least=1)

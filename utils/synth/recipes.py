@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Recipe = CaptchaRecipe | WordRecipe
 
+MOST_PIXELS = 4096
+"""Of the height and the width of a picture to draw."""
+
 KINDS: dict[str, type[CaptchaRecipe] | type[WordRecipe]] = {
     "captcha": CaptchaRecipe,
     "word": WordRecipe,
@@ -41,7 +44,20 @@ def recipe_from_json(values: dict[str, Any]) -> Recipe:
 
 
 def recipe_problems(recipe: Recipe) -> list[str]:
-    """Fonts or words that are missing, and characters that no font has: a sentence each."""
+    """Values out of range, fonts or words that are missing, and characters that no font has: a
+    sentence each."""
+    found = [] if recipe.characters else ["a charset without characters; name some"]
+    if not 1 <= recipe.min_length <= recipe.max_length:
+        lengths = f"{recipe.min_length} to {recipe.max_length}"
+        found.append(f"lengths from {lengths}: expected 1 or more, the smaller one first")
+    sizes = {"height": recipe.height, "width": getattr(recipe, "width", recipe.height)}
+    found += [
+        f"--{name} {size}: expected 16 to {MOST_PIXELS}"
+        for name, size in sizes.items()
+        if not 16 <= size <= MOST_PIXELS
+    ]
+    if found:
+        return found
     return word_problems(recipe) if isinstance(recipe, WordRecipe) else font_problems(recipe)
 
 

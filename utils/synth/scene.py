@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from utils.augment import augmented
+from utils.changes import augmented
 from utils.errors import UserError
-from utils.picture import LUMA
+from utils.synth.canvas import GREY, arched, as_picture, grain, grey_of, paste
 from utils.synth.fonts import Face, Glyph
 from utils.synth.words import LEAST_RATIO, Texts, WordRecipe
 from utils.text.decoding import steps_needed
@@ -26,8 +26,6 @@ TRIES = 50
 
 LEAST_CONTRAST = 40
 """Levels of grey between letters and ground."""
-
-GREY = np.array(LUMA, np.float32)
 
 
 class WordRenderer:
@@ -101,11 +99,11 @@ class WordRenderer:
             around = self._shadow(letters) if effect < 0.15 else self._outline(letters)
             canvas += around[:, :, None] * (other - canvas)
         if rng.random() < 0.15:  # letters that are not of one colour
-            paint = paint + _grain(letters.shape, self._channels, 30, noise)
+            paint = paint + grain(letters.shape, self._channels, 30, noise)
         if self._lot(self.recipe.letter_colors):
             paint = self._paint_by_letter(starts, letters.shape[1], ground)
         canvas += covered * rng.uniform(0.75, 1) * (paint - canvas)
-        picture = _as_picture(canvas)
+        picture = as_picture(canvas)
         if self._lot(self.recipe.lines):
             self._add_lines(picture)
         return augmented(picture, self.recipe.augment, rng)
@@ -146,7 +144,7 @@ class WordRenderer:
         scaled = np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BILINEAR))
         whole = max(round(width + left + right), round(height * LEAST_RATIO * steps), 8)
         placed = np.zeros((height, whole), np.uint8)
-        _paste(placed, scaled, round(left), round(top * letters))
+        paste(placed, scaled, round(left), round(top * letters))
         return placed, starts * size[0] / ink.shape[1] + left
 
     def _add_neighbours(self, letters: np.ndarray, face: Face) -> None:
@@ -163,9 +161,9 @@ class WordRenderer:
         seen = round(height * rng.uniform(0.05, 0.15))
         is_first = rng.random() < 0.5
         if is_line:
-            _paste(letters, scaled, 0, seen - height if is_first else height - seen)
+            paste(letters, scaled, 0, seen - height if is_first else height - seen)
         else:
-            _paste(letters, scaled, seen - wide if is_first else width - seen, 0)
+            paste(letters, scaled, seen - wide if is_first else width - seen, 0)
 
     def _colour(self) -> np.ndarray:
         """(channels,), 0..255."""
@@ -182,9 +180,9 @@ class WordRenderer:
         """A colour that can be seen on that ground."""
         for _ in range(TRIES):
             paint = self._colour()
-            if abs(_grey(paint) - _grey(ground)) >= LEAST_CONTRAST:
+            if abs(grey_of(paint) - grey_of(ground)) >= LEAST_CONTRAST:
                 return paint
-        return 255 - ground if _grey(ground) < 80 else ground * 0
+        return 255 - ground if grey_of(ground) < 80 else ground * 0
 
     def _paint_by_letter(self, starts: np.ndarray, width: int, ground: np.ndarray) -> np.ndarray:
         """(1, width, channels): a colour for each letter, from where it starts."""
@@ -209,7 +207,7 @@ class WordRenderer:
         canvas = np.broadcast_to(colour, (height, width, self._channels)).copy()
         kind = rng.random()
         if kind < 0.3:
-            canvas += _grain(shape, self._channels, rng.uniform(5, 45), noise)
+            canvas += grain(shape, self._channels, rng.uniform(5, 45), noise)
         elif kind < 0.45:  # a border, a stripe, or the end of the sign
             other = self._colour() * 0.6 + colour * 0.4
             thick = max(1, round(height * rng.uniform(0.03, 0.12)))
@@ -225,7 +223,7 @@ class WordRenderer:
         """(H, W), 0..1: the letters, moved and softened."""
         rng, far = self._rng, max(1, letters.shape[0] // 12)
         moved = np.zeros_like(letters)
-        _paste(moved, letters, rng.randint(-far, far), rng.randint(-far, far))
+        paste(moved, letters, rng.randint(-far, far), rng.randint(-far, far))
         image = Image.fromarray(moved)
         if rng.random() < 0.5:
             image = image.filter(ImageFilter.BoxBlur(rng.uniform(0.3, 1.5)))
@@ -236,44 +234,3 @@ class WordRenderer:
         wide = 5 if letters.shape[0] > 36 and self._rng.random() < 0.5 else 3
         grown = Image.fromarray(letters).filter(ImageFilter.MaxFilter(wide))
         return np.asarray(grown, np.float32) / 255
-
-
-def arched(ink: np.ndarray, bend: float) -> np.ndarray:
-    """Letters (h, w) along an arch, `bend` of their height high; below 0 it hangs down."""
-    height, width = ink.shape
-    x = np.linspace(-1, 1, width)
-    drop = np.round(abs(bend) * height * (x * x if bend > 0 else 1 - x * x)).astype(int)
-    bent = np.zeros((height + int(drop.max()), width), np.uint8)
-    rows = np.arange(height)[:, None] + drop
-    bent[rows, np.arange(width)] = ink
-    return bent
-
-
-def _paste(canvas: np.ndarray, ink: np.ndarray, left: int, top: int) -> None:
-    """The brighter of both where ink (h, w) lies on the canvas; what hangs over is cut."""
-    height, width = canvas.shape
-    y, x = max(top, 0), max(left, 0)
-    cut = ink[y - top : max(height - top, 0), x - left : max(width - left, 0)]
-    if cut.size:
-        place = canvas[y:, x:][: cut.shape[0], : cut.shape[1]]
-        np.maximum(place, cut, out=place)
-
-
-def _grain(shape: tuple[int, ...], channels: int, strength: float, noise) -> np.ndarray:
-    """(H, W, channels): clouds of a few pixels up to the whole picture, of `strength` levels."""
-    height, width = shape
-    cell = int(noise.integers(2, max(3, height // 2)))
-    size = (-(-height // cell) + 1, -(-width // cell) + 1)
-    coarse = noise.normal(0, strength, size).astype(np.float32)
-    fine = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-    by_channel = np.float32(1 + 0.3 * noise.normal(0, 1, channels))
-    return np.asarray(fine)[:, :, None] * by_channel
-
-
-def _grey(colour: np.ndarray) -> float:
-    return float(colour @ GREY) if len(colour) == 3 else float(colour[0])
-
-
-def _as_picture(canvas: np.ndarray) -> Image.Image:
-    values = canvas.clip(0, 255).astype(np.uint8)
-    return Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from utils.changes import LEVELS
 from utils.errors import UserError
 from utils.synth.fonts import CHECKED_SIZE, Face
 from utils.text.charset import Charset
@@ -18,6 +19,11 @@ from utils.text.decoding import steps_needed
 
 SYSTEM_WORDS = Path("/usr/share/dict/words")
 """Where Unix systems keep a word list; Debian's comes with wamerican and the like."""
+
+SHARES = ("number_share", "random_share", "letter_colors", "lines", "loose", "white")
+
+LOOK_VERSION = 2
+"""Goes up when the same seed comes to draw other words; 2 brought fading to --augment."""
 
 LONGEST_RANDOM = 8
 """Characters of a random string at most; CTC needs up to twice as many steps."""
@@ -79,7 +85,7 @@ class WordRecipe:
         """What tells its files from others of their names: the words, and the sizes of fonts."""
         words = Path(self.words).read_bytes() if self.words else b""
         sizes = [[Path(font).name, Path(font).stat().st_size] for font in self.fonts]
-        return [hashlib.sha256(words).hexdigest(), sizes]
+        return [LOOK_VERSION, hashlib.sha256(words).hexdigest(), sizes]
 
 
 def system_words(charset: Charset) -> str | None:
@@ -183,7 +189,16 @@ class Texts:
 
 def word_problems(recipe: WordRecipe) -> list[str]:
     """Fonts that cannot be opened, characters that no font has, and a file without words."""
-    problems, faces = [], []
+    problems = [
+        f"--{name} {getattr(recipe, name)}: expected 0 to 1"
+        for name in SHARES
+        if not 0 <= getattr(recipe, name) <= 1
+    ]
+    if recipe.augment not in LEVELS:
+        problems.append(f"--augment {recipe.augment}: expected one of {', '.join(LEVELS)}")
+    if not recipe.fonts:
+        problems.append("--fonts: a recipe of words needs a font or more; give some")
+    faces = []
     for path in recipe.fonts:
         try:
             faces.append(Face(path, CHECKED_SIZE))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
 import numpy as np
@@ -37,10 +37,17 @@ class Batch:
     widths: Tensor | None
     targets: Tensor
     target_lengths: Tensor
+    bad: tuple[str, ...] = ()
+    """A sentence on each picture that was to be in it and cannot be read."""
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        widths = None if self.widths is None else change(self.widths)
-        return Batch(change(self.images), widths, change(self.targets), change(self.target_lengths))
+        return replace(
+            self,
+            images=change(self.images),
+            widths=None if self.widths is None else change(self.widths),
+            targets=change(self.targets),
+            target_lengths=change(self.target_lengths),
+        )
 
     def pin_memory(self) -> Batch:
         """Called by the DataLoader, so that copies to a GPU do not wait."""
@@ -60,8 +67,10 @@ class Batch:
         return Batch(images, widths, targets, self.target_lengths)
 
 
-def collate(items: list[tuple[np.ndarray, str]], charset: Charset) -> Batch:
-    """Prepared pictures with their labels -> Batch."""
+def collate(
+    items: list[tuple[np.ndarray, str]], charset: Charset, bad: Sequence[str] = ()
+) -> Batch:
+    """Prepared pictures with their labels, and sentences on bad ones -> Batch."""
     images, widths = stack([picture for picture, _ in items])
     encoded = [charset.encode(label) for _, label in items]
     targets = torch.zeros(len(items), max(map(len, encoded)), dtype=torch.long)
@@ -73,6 +82,7 @@ def collate(items: list[tuple[np.ndarray, str]], charset: Charset) -> Batch:
         None if full else torch.from_numpy(widths),
         targets,
         torch.tensor([len(ids) for ids in encoded]),
+        tuple(bad),
     )
 
 
@@ -95,4 +105,5 @@ def join(one: Batch, other: Batch) -> Batch:
         None if full else torch.cat(widths),
         torch.cat(targets),
         torch.cat([one.target_lengths, other.target_lengths]),
+        one.bad + other.bad,
     )

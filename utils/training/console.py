@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -192,5 +193,8 @@ def print_end(
         name = signal.Signals(stopped).name
         print(f"stopped by {name} in epoch {progress.epoch + 1}; go on with --resume auto")
         return 128 + stopped
-    print(f"next: python inference.py --mode evaluate --model_path {best_path}")
+    words = ["inference.py", "--mode", "evaluate", "--model_path", str(best_path)]
+    if options.data_root != "./data":
+        words += ["--data_root", options.data_root]
+    print(f"next: python {shlex.join(words)}")
     return 0

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.checkpoint import Checkpoint
-from utils.data.joined import JoinedRows, counts_of, parse_shares, selected
+from utils.data.joined import JoinedRows, counts_of, folders_of, parse_shares, selected
 from utils.dataset import (
     BadRows,
     DataSet,
     Row,
     check_pictures,
     facts,
+    kept,
     open_dataset,
     read_recipe,
     relabelled,
@@ -61,6 +62,8 @@ class Data:
     --replay, the new set's and the old one's."""
     old: DataSet | None = None
     """What --init_from could read before, where --old_root says so."""
+    bad_rows: BadRows = field(default_factory=lambda: BadRows(0))
+    """Those that were left out, and how many more may be."""
 
     def folded(self, charset: Charset) -> Data:
         """With the labels as a reader of that charset writes them; those of which nothing is left
@@ -80,6 +83,27 @@ class Data:
         return replace(
             self, train=train, val=val, epoch_size=epoch_size, dropped=dropped, empty=tuple(empty)
         )
+
+    def kept(self, mask: np.ndarray) -> Data:
+        """With the rows at which the mask (rows,) is true."""
+        count = len(self.train)
+        train, val = kept(self.train, mask[:count]), kept(self.val, mask[count:])
+        if not val or (self.train and not train):
+            raise UserError(f"{self.root}: no label of a split fits into its picture")
+        once = self.epoch_size == count
+        return replace(
+            self, train=train, val=val, epoch_size=len(train) if once else self.epoch_size
+        )
+
+    def check_groups(self) -> None:
+        """UserError where nothing is left of one that is to be a part of each batch."""
+        for names, _ in self.groups:
+            assert isinstance(self.train, JoinedRows)
+            if not any(start < stop for start, stop in self.train.bounds(names)):
+                raise UserError(
+                    f"--select {' and '.join(names)}: no picture of it can be used; mend the set, "
+                    "or leave it out"
+                )
 
     def with_replay(self, share: float, batch_size: int, charset: Charset) -> Data:
         """With that share of each batch from the old set's training rows, and an epoch in which the
@@ -147,8 +171,9 @@ def read_data(options: TrainOptions) -> Data:
     train, val = data.splits.get("train", []), data.split("val")
     groups: list[list[str]] = []
     if options.select:
-        shares = parse_shares(options.select, options.batch_ratio)
-        train, groups = selected(data.split("train"), list(shares), data.root)
+        rows = data.split("train")
+        shares = parse_shares(options.select, options.batch_ratio, folders_of(rows))
+        train, groups = selected(rows, list(shares), data.root)
     if options.fresh < 1:
         train = check_pictures(train or data.split("train"), bad_rows)
     val = check_pictures(val, bad_rows)
@@ -177,7 +202,9 @@ def read_data(options: TrainOptions) -> Data:
     fresh_recipe = recipe
     if options.fresh > 0 and options.hard_characters and recipe is not None:
         fresh_recipe = more_often(recipe, options.hard_characters, options.hard_weight)
-    found = Data(data.root, train, val, recipe, epoch_size, fresh_recipe, old=old)
+    found = Data(
+        data.root, train, val, recipe, epoch_size, fresh_recipe, old=old, bad_rows=bad_rows
+    )
     if groups:
         counts_of(list(shares.values()), options.batch_size)
         found = replace(found, groups=tuple(zip(groups, shares.values(), strict=True)))

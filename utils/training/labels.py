@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from utils.dataset import Row
 from utils.errors import UserError
@@ -47,30 +48,56 @@ def check_known(rows: Iterable[Row], charset: Charset) -> None:
     )
 
 
+DRAWN = "dataset.json"
+"""Where the labels of pictures come from that are drawn anew."""
+
 WIDTH_STRIDE = 4
 """Pixels of a time step, for every backbone."""
 
 
-def check_fits(
-    labels: Iterable[tuple[str, str]], widths: Iterable[int], spec: ImageSpec, out_width
-) -> None:
-    """UserError for (where, label) pairs too long for their pictures, scaled to these widths.
+@dataclass(frozen=True, order=True)
+class TooLong:
+    """A label that has no room: the time steps that it needs, and the width that it has."""
 
-    `out_width` gives the time steps of a width; the sentence says what would do.
-    """
-    too_long = [
-        (steps_needed(label), where, label, width)
-        for (where, label), width in zip(labels, widths, strict=False)
+    needed: int
+    where: str
+    label: str
+    width: int
+    place: int
+
+    def sentence(self, out_width: Callable[[int], int]) -> str:
+        return (
+            f"{self.where}: label {self.label!r} needs {self.needed} time steps and a width of "
+            f"{self.width} gives {out_width(self.width)}"
+        )
+
+
+def too_long(
+    labels: Iterable[tuple[str, str]], widths: Iterable[int], out_width: Callable[[int], int]
+) -> list[TooLong]:
+    """The (where, label) pairs too long for their pictures, scaled to these widths; `out_width`
+    gives the time steps of a width."""
+    return [
+        TooLong(steps_needed(label), where, label, width, place)
+        for place, ((where, label), width) in enumerate(zip(labels, widths, strict=False))
         if steps_needed(label) > out_width(width)
     ]
-    if not too_long:
+
+
+def check_fits(
+    found: Sequence[TooLong], spec: ImageSpec, out_width: Callable[[int], int], allowed: int = 0
+) -> None:
+    """UserError for more than are allowed; the sentence says what would do for all."""
+    if len(found) <= allowed:
         return
-    needed, where, label, width = max(too_long)
-    enough = next(w for w in range(width, 1 << 20) if out_width(w) >= needed)
+    worst = max(found)
+    enough = next(w for w in range(worst.width, 1 << 20) if out_width(w) >= worst.needed)
     fix = f"use --img_width {enough} or more"
-    if width < spec.width:  # its own ratio makes it so narrow
-        fix = f"use --img_height {-(-spec.height * enough // width)} or more, or --no-keep_ratio"
-    raise UserError(
-        f"{where}: label {label!r} needs {needed} time steps and a width of {width} gives "
-        f"{out_width(width)} ({len(too_long)} labels do not fit); {fix}"
-    )
+    if worst.width < spec.width:  # its own ratio makes it so narrow
+        height = -(-spec.height * enough // worst.width)
+        fix = f"use --img_height {height} or more, or --no-keep_ratio"
+    if worst.width == ImageSpec.MIN_WIDTH:
+        fix = "use --no-keep_ratio"
+    if worst.where != DRAWN:
+        fix += f", or leave them out with --max_bad_rows {len(found)}"
+    raise UserError(f"{worst.sentence(out_width)} ({len(found)} labels do not fit); {fix}")

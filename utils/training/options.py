@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.registry import BACKBONES, NECKS, backbone_entry
-from utils.augment import LEVELS
+from utils.changes import LEVELS
 from utils.data.joined import parse_shares
 from utils.device import DEVICES
 from utils.errors import UserError

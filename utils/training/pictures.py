@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.augment import LEVELS, beside, varied
+from utils.changes import LEVELS, beside, varied
 from utils.data.joined import JoinedRows
 from utils.dataset import Row
 from utils.errors import UserError
@@ -32,6 +32,9 @@ from utils.text.charset import Charset
 from utils.text.decoding import steps_needed
 from utils.training.batch import Batch, Block, collate, join
 from utils.training.labels import WIDTH_STRIDE
+
+MOST_SKIPPED = 1000
+"""Bad pictures in a row."""
 
 TRIES = 200
 """Texts that are drawn until a charset leaves something of one."""
@@ -77,8 +80,9 @@ class TrainingPictures:
         color_jitter: float = 0.0,
         device: torch.device | str = "cpu",
         augment: str = "none",
+        may_skip: bool = False,
     ):
-        self.augment = augment
+        self.augment, self.may_skip = augment, may_skip
         self.rows, self.spec, self.charset, self.seed = rows, spec, charset, seed
         self.recipe, self.fresh, self.color_jitter = recipe, fresh, color_jitter
         self.device = torch.device(device)
@@ -93,11 +97,11 @@ class TrainingPictures:
     def __getitem__(self, block: Block) -> Batch:
         if self._together is not None and self.fresh == 1:
             return self._draw_together(self._together, block, len(block.pictures))
-        items, read, drawn = [], [], []
+        items, read, drawn, bad = [], [], [], list[str]()
         for place, index in enumerate(block.pictures):
             rng = random.Random(f"{self.seed}/{block.epoch}/{index}")
             if self.recipe is None or rng.random() >= self.fresh:
-                items.append(self._read(index % len(self.rows), rng))
+                items.append(self._read(index % len(self.rows), rng, bad))
                 read.append(place)
             elif self._together is not None:
                 drawn.append(place)
@@ -105,41 +109,53 @@ class TrainingPictures:
                 items.append(self._draw(self.recipe, block.epoch, index))
                 read.append(place)
         if self._together is None or not drawn:
-            return collate(items, self.charset)
+            return collate(items, self.charset, bad)
         fresh = self._draw_together(self._together, block, len(drawn))
         if not items:
             return fresh
         fresh = replace(fresh, images=as_input(fresh.images, self.spec))
         back = torch.tensor(read + drawn).argsort()
-        return join(collate(items, self.charset), fresh).each(lambda value: value[back])
+        return join(collate(items, self.charset, bad), fresh).each(lambda value: value[back])
 
-    def _read(self, place: int, rng: random.Random) -> tuple[np.ndarray, str]:
-        row = self.rows[place]
-        picture, label = self._opened(row), row.label
+    def _read(self, place: int, rng: random.Random, bad: list[str]) -> tuple[np.ndarray, str]:
+        picture, label = self._opened(place, bad)
         level = LEVELS[self.augment]
         if level is not None and picture.height > 2 * self.spec.height:
             picture.thumbnail((picture.width, 2 * self.spec.height))  # blur and grain as it is seen
         if level is not None and rng.random() < level.joined:
-            joined = isinstance(self.rows, JoinedRows)
-            others = self.rows.part_of(place) if joined else range(len(self.rows))  # type: ignore[attr-defined]
-            picture, label = self._joined(picture, label, self.rows[rng.choice(others)])
+            other = rng.choice(self._part_of(place))
+            if self.spec.keep_ratio and self.spec.direction == "horizontal":
+                picture, label = self._joined(picture, label, *self._opened(other, bad))
         picture = varied(picture, self.augment, rng)
         if self.color_jitter:
             picture = jitter(picture, self.color_jitter, rng)
         return prepare(picture, self.spec), label
 
-    def _opened(self, row: Row) -> Image.Image:
-        try:
-            return open_picture(row.picture, self.spec.channels)
-        except PictureError as error:
-            raise UserError(f"{row.where}: {row.path.name}: {error}") from None
+    def _part_of(self, place: int) -> range:
+        """The places of the set that this one is of."""
+        if isinstance(self.rows, JoinedRows):
+            return self.rows.part_of(place)
+        return range(len(self.rows))
 
-    def _joined(self, picture: Image.Image, label: str, other: Row) -> tuple[Image.Image, str]:
-        """With another picture and its label behind, where there is room: pictures keep their
-        ratio, and both together fit into the width."""
-        if not self.spec.keep_ratio or self.spec.direction == "vertical":
-            return picture, label
-        right, text = self._opened(other), label + other.label
+    def _opened(self, place: int, bad: list[str]) -> tuple[Image.Image, str]:
+        """The picture and the label of a place. Where bad ones may be skipped, those of the next
+        place of its set that can be read, and a sentence on each of the others in `bad`."""
+        part = self._part_of(place)
+        for tried in range(min(len(part), MOST_SKIPPED)):
+            row = self.rows[part[(place - part.start + tried) % len(part)]]
+            try:
+                return open_picture(row.picture, self.spec.channels), row.label
+            except PictureError as error:
+                bad.append(f"{row.where}: {row.path.name}: {error}")
+                if not self.may_skip:
+                    break
+        raise UserError(bad[-1])
+
+    def _joined(
+        self, picture: Image.Image, label: str, right: Image.Image, text: str
+    ) -> tuple[Image.Image, str]:
+        """With another picture and its label behind, where both together fit into the width."""
+        text = label + text
         width = width_at_ratio(*picture.size, self.spec) + width_at_ratio(*right.size, self.spec)
         if width > self.spec.width or steps_needed(text) > width // WIDTH_STRIDE:
             return picture, label

@@ -17,6 +17,7 @@ from models.crnn import CRNN
 from models.registry import backbone_entry
 from models.transfer import freeze
 from utils.checkpoint import Checkpoint
+from utils.data.widths import widths_at_ratio
 from utils.device import half_precision, pick_device, share_cores
 from utils.files import check_output_file, remove_leftovers
 from utils.options import Parsed
@@ -27,7 +28,7 @@ from utils.training.charset import choose_charset
 from utils.training.curves import need_tensorboard
 from utils.training.data import Data, check_same_data, read_data
 from utils.training.forgetting import OldSet
-from utils.training.labels import check_fits, check_known
+from utils.training.labels import DRAWN, check_fits, check_known, too_long
 from utils.training.resolve import resolve_options
 from utils.training.state import (
     RUN_FILES,
@@ -36,7 +37,6 @@ from utils.training.state import (
     seed_everything,
 )
 from utils.training.weights import RANDOM_WEIGHTS, initial_model
-from utils.training.widths import widths_at_ratio
 
 if TYPE_CHECKING:
     from utils.training.options import TrainOptions
@@ -83,18 +83,25 @@ def make_model(
     return model, origin
 
 
-def check_labels_fit(
+def with_room(
     options: TrainOptions, data: Data, spec: ImageSpec, widths: np.ndarray | None, model: CRNN
-) -> None:
-    """UserError where a label has no room in its picture, or may have none in one to be drawn."""
-    scaled = repeat(spec.width) if widths is None else np.minimum(widths, spec.width).tolist()
-    labels = ((row.where, row.label) for row in data.rows)
-    check_fits(labels, scaled, spec, model.backbone.out_width)
+) -> np.ndarray:
+    """(rows,): which labels have room in their pictures. UserError where more have none than
+    --max_bad_rows allows, or one may have none in a picture to be drawn."""
+    out_width = model.backbone.out_width
     if options.fresh > 0 and data.recipe is not None:
-        worst = [("dataset.json", text) for text in needing_most(data.recipe)]
+        worst = [(DRAWN, text) for text in needing_most(data.recipe)]
         sizes = [narrowest(data.recipe, text) for _, text in worst]
         widths_drawn = [prepared_width(*size, spec) for size in sizes]
-        check_fits(worst, widths_drawn, spec, model.backbone.out_width)
+        check_fits(too_long(worst, widths_drawn, out_width), spec, out_width)
+    scaled = repeat(spec.width) if widths is None else np.minimum(widths, spec.width).tolist()
+    found = too_long(((row.where, row.label) for row in data.rows), scaled, out_width)
+    check_fits(found, spec, out_width, data.bad_rows.left)
+    for label in found:
+        data.bad_rows.skip(label.sentence(out_width))
+    fits = np.ones(len(data.train) + len(data.val), bool)
+    fits[[label.place for label in found]] = False
+    return fits
 
 
 @dataclass(frozen=True)
@@ -167,7 +174,10 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     widths = None
     if spec.keep_ratio:
         widths = np.concatenate([widths_at_ratio(rows, spec) for rows in (data.train, data.val)])
-    check_labels_fit(options, data, spec, widths, model)
+    fits = with_room(options, data, spec, widths, model)
+    if not fits.all():
+        data, widths = data.kept(fits), None if widths is None else widths[fits]
+    data.check_groups()
     old = None
     if data.old is not None and resumed is not None and resumed.training is not None:
         old = OldSet.from_json(data.old, resumed.training["old"])

@@ -34,3 +34,15 @@ def widths_at_ratio(rows: Sequence[Row], spec: ImageSpec) -> np.ndarray:
             found[start : start + len(some)] = list(pool.map(width, some))
             bar.update(len(some))
     return found
+
+
+def squeezed(rows: Sequence[Row], spec: ImageSpec) -> list[str]:
+    """A sentence, or none, on pictures that keep their ratio and are wider than that may be."""
+    widths = widths_at_ratio(rows, spec) if spec.keep_ratio else np.empty(0)
+    count = int((widths > spec.width).sum())
+    if not count:
+        return []
+    return [
+        f"{count:,} of {len(rows):,} pictures are wider than {spec.width} at height {spec.height} "
+        f"and are squeezed, most of all {rows[int(np.argmax(widths))].where}"
+    ]

@@ -1,0 +1,52 @@
+"""Arrays of ink and colour: laying one on another, clouds, arches."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from utils.picture import LUMA
+
+GREY = np.array(LUMA, np.float32)
+
+
+def arched(ink: np.ndarray, bend: float) -> np.ndarray:
+    """Letters (h, w) along an arch, `bend` of their height high; below 0 it hangs down."""
+    height, width = ink.shape
+    x = np.linspace(-1, 1, width)
+    drop = np.round(abs(bend) * height * (x * x if bend > 0 else 1 - x * x)).astype(int)
+    bent = np.zeros((height + int(drop.max()), width), np.uint8)
+    rows = np.arange(height)[:, None] + drop
+    bent[rows, np.arange(width)] = ink
+    return bent
+
+
+def paste(canvas: np.ndarray, ink: np.ndarray, left: int, top: int) -> None:
+    """The brighter of both where ink (h, w) lies on the canvas; what hangs over is cut."""
+    height, width = canvas.shape
+    y, x = max(top, 0), max(left, 0)
+    cut = ink[y - top : max(height - top, 0), x - left : max(width - left, 0)]
+    if cut.size:
+        place = canvas[y:, x:][: cut.shape[0], : cut.shape[1]]
+        np.maximum(place, cut, out=place)
+
+
+def grain(shape: tuple[int, ...], channels: int, strength: float, noise) -> np.ndarray:
+    """(H, W, channels): clouds of a few pixels up to the whole picture, of `strength` levels."""
+    height, width = shape
+    cell = int(noise.integers(2, max(3, height // 2)))
+    size = (-(-height // cell) + 1, -(-width // cell) + 1)
+    coarse = noise.normal(0, strength, size).astype(np.float32)
+    fine = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    by_channel = np.float32(1 + 0.3 * noise.normal(0, 1, channels))
+    return np.asarray(fine)[:, :, None] * by_channel
+
+
+def grey_of(colour: np.ndarray) -> float:
+    """Its level, of a colour (1,) or (3,)."""
+    return float(colour @ GREY) if len(colour) == 3 else float(colour[0])
+
+
+def as_picture(canvas: np.ndarray) -> Image.Image:
+    values = canvas.clip(0, 255).astype(np.uint8)
+    return Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)
