@@ -12,7 +12,7 @@ from PIL import Image
 from small_run import run, weights
 
 import utils.augment
-from utils.changes import CHANGES, LEVELS, Level, augmented, beside, shrunk
+from utils.changes import CHANGES, LEVELS, Level, augmented, beside, shrunk, varied
 from utils.dataset import Row
 from utils.errors import UserError
 from utils.picture import ImageSpec, prepare
@@ -93,20 +93,23 @@ def test_two_pictures_beside_each_other():
     assert np.asarray(both)[20, 120:].tolist() == [7] * 5
 
 
-def test_a_shrunk_picture_lies_whole_on_its_own_ground():
-    before, places = np.asarray(picture()), set()
-    for seed in range(30):
+def test_a_shrunk_picture_lies_whole_anywhere_on_its_own_ground():
+    before, free = np.asarray(picture()), []
+    for seed in range(60):
         after = np.asarray(shrunk(picture(), 1.0, random.Random(seed)))
         assert after.shape == before.shape
-        assert after.min() < 100
-        assert after[0].min() > 200  # paper above the bars, wherever they lie
-        dark = np.flatnonzero((after < 120).any(axis=0))
-        assert dark[-1] - dark[0] <= 120
-        places.add((dark[0], dark[-1]))
+        assert after[[0, -1]].min() > 200  # paper above and below the bars, wherever they lie
+        rows, columns = (np.flatnonzero((after < 120).any(axis=axis)) for axis in (1, 0))
+        free.append((columns[0], 119 - columns[-1], rows[0], 39 - rows[-1]))
         assert 0.4 < (after < 120).sum() / (before < 120).sum() < 1.05
-    assert len(places) > 20
-    tiny = Image.new("L", (8, 8), 5)
-    assert shrunk(tiny, 1.0, random.Random(0)).tobytes() == tiny.tobytes()
+    left, right, above, below = np.array(free).T
+    for one, other in ((left, right), (above, below)):
+        assert (one > other + 1).sum() > 10
+        assert (other > one + 1).sum() > 10
+    assert max(left + right) > 35
+    assert max(above + below) > 16 + 4  # 8 and 8 are free before
+    tiny = Image.new("L", (7, 7), 5)
+    assert varied(tiny, "heavy", random.Random(0)).tobytes() == tiny.tobytes()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])

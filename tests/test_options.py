@@ -208,3 +208,11 @@ def test_a_wrong_value_and_a_clash_are_told_together():
 
 def test_no_clash_is_told_of_a_flag_whose_value_is_wrong():
     assert len(sentences("--split_ratio", "0.5", "x")) == 1
+
+
+def test_a_recipe_writes_numbers_without_quotes_and_may_have_a_mark(tmp_path: Path):
+    marked = recipe(tmp_path, "\ufeffbatch_size = 3\n")
+    assert run("--config", marked).options.batch_size == 3
+    for line in ('batch_size = "3"', 'split_ratio = ["0.5", 0.5]', 'limit = "1"'):
+        [told] = sentences("--config", recipe(tmp_path, line))
+        assert told.endswith("expected a number without quotes")

@@ -132,6 +132,36 @@ def test_a_recipe_of_wrong_values_is_told(tmp_path, words, values):
 
 
 @pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"augment": "crazy"}, "--augment crazy: expected one of none, light, medium, heavy"),
+        ({"loose": 5}, "--loose 5: expected 0 to 1"),
+        ({"height": 0}, "--height 0: expected 16 to 4096"),
+        ({"fonts": []}, "needs a font or more"),
+        ({"min_length": 9, "max_length": 3}, "lengths from 9 to 3"),
+        ({"characters": ""}, "a charset without characters"),
+    ],
+)
+def test_a_recipe_of_values_out_of_range_is_told(tmp_path, words, values, told):
+    assert make(tmp_path / "set", words) == 0
+    path = tmp_path / "set/dataset.json"
+    description = json.loads(path.read_text("utf-8"))
+    description["recipe"] |= values
+    path.write_text(json.dumps(description), "utf-8")
+    with pytest.raises(UserError, match=told) as error:
+        run(tmp_path / "set", tmp_path / "run", "--fresh", "1", "--charset", "printable")
+    assert "set/dataset.json: " in str(error.value)
+
+
+def test_a_set_of_an_older_look_is_not_gone_on_with(tmp_path, words, capsys):
+    assert make(tmp_path / "set", words) == 0
+    path = tmp_path / "set/dataset.json"
+    path.write_text(path.read_text("utf-8").replace('"format_version": 2', '"format_version": 1'))
+    assert make(tmp_path / "set", words, "--resume") == 2
+    assert "dataset.json format 2: the set in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("more", "told"),
     [
         (["--number_share", "1", "--random_share", "0"], "--words has no effect where"),

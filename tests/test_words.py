@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from word_set import FACES, PRINTABLE
 
 from utils.errors import UserError
 from utils.synth.canvas import arched
-from utils.synth.fonts import Glyph
+from utils.synth.fonts import Face, Glyph
 from utils.synth.recipes import one_by_one, recipe_from_json
 from utils.synth.scene import WordRenderer
 from utils.synth.words import LEAST_RATIO, Texts, WordRecipe, system_words, word_problems
@@ -205,14 +206,42 @@ def test_lines_run_across(words):
     assert 0.01 < np.median(changed) < 0.3
 
 
+def test_loose_letters_are_turned_moved_and_far_apart_each_for_itself(words):
+    recipe = replace(PRINTABLE, words=str(words), fonts=(MONO,), loose=1.0)
+    renderer, face = WordRenderer(recipe), Face(MONO, 40)
+    plain = face.glyph("L")
+    assert plain is not None
+    kinds, tops, wide = set(), [], []
+    for index in range(60):
+        renderer._rng.seed(index)
+        with mock.patch.object(face, "write_letters", wraps=face.write_letters) as write:
+            renderer._loose_letters("LLL", face)
+        text, gap, change = write.call_args.args
+        renderer._rng.seed(index + 1000)
+        seen = [change(plain) for _ in text]
+        kinds |= {glyph.ink.tobytes() for glyph in seen}
+        middles = [glyph.top + glyph.ink.shape[0] / 2 for glyph in seen]
+        tops += [middles[0] - middles[1], middles[1] - middles[2]]
+        wide.append(gap)
+    assert len(kinds) > 150  # each turned in its own way
+    assert np.std(tops) > 2  # and moved up or down
+    assert max(wide) > 0.8 * 40
+    assert np.std(wide) > 5
+
+
 def test_loose_letters_have_room_around(words):
-    close, loose = (
-        np.mean(
-            [(picture < 200).any(axis=2).mean() for picture in looks(words, white=1.0, loose=share)]
-        )
-        for share in (0.0, 1.0)
-    )
-    assert loose < 0.6 * close
+    def margins(share: float) -> np.ndarray:
+        """(pictures, 4): empty rows above and below, columns left and right, in heights."""
+        found = []
+        for picture in looks(words, white=1.0, loose=share):
+            dark = (picture < 240).any(axis=2)
+            rows, columns = (np.flatnonzero(dark.any(axis=axis)) for axis in (1, 0))
+            height, width = dark.shape
+            ends = rows[0], height - 1 - rows[-1], columns[0], width - 1 - columns[-1]
+            found.append(np.array(ends) / height)
+        return np.array(found)
+
+    assert np.all(np.median(margins(1.0), axis=0) > 1.5 * np.median(margins(0.0), axis=0))
 
 
 def test_a_turned_glyph_stays_where_it_is():

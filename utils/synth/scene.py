@@ -139,7 +139,8 @@ class WordRenderer:
         letters = height / (1 + top + bottom)
         width = ink.shape[1] / ink.shape[0] * letters * 2 ** rng.uniform(-0.5, 0.5)
         width = max(width, height * LEAST_RATIO * steps)
-        left, right = (self._margin(0.1, -0.02, is_loose) * letters for _ in range(2))
+        beside = letters * (2 if is_loose else 1)
+        left, right = (self._margin(0.1, -0.02, is_loose) * beside for _ in range(2))
         size = (max(1, round(width)), max(1, round(letters)))
         scaled = np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BILINEAR))
         whole = max(round(width + left + right), round(height * LEAST_RATIO * steps), 8)
@@ -193,9 +194,10 @@ class WordRenderer:
     def _add_lines(self, picture: Image.Image) -> None:
         rng, (width, height) = self._rng, picture.size
         draw = ImageDraw.Draw(picture)
+        is_black = rng.random() < 0.5
         for _ in range(rng.randint(1, 5)):
             ends = [rng.randrange(side) for side in (width, height, width, height)]
-            colour = tuple(int(level) for level in self._colour())
+            colour = tuple(int(level) for level in self._colour() * (not is_black))
             thick = rng.randint(1, max(1, height // 24))
             draw.line(ends, colour if len(colour) == 3 else colour[0], thick)
 

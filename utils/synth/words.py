@@ -23,7 +23,8 @@ SYSTEM_WORDS = Path("/usr/share/dict/words")
 SHARES = ("number_share", "random_share", "letter_colors", "lines", "loose", "white")
 
 LOOK_VERSION = 2
-"""Goes up when the same seed comes to draw other words; 2 brought fading to --augment."""
+"""Goes up when the same seed comes to draw other words; 2 brought fading to --augment, and random
+strings in one case."""
 
 LONGEST_RANDOM = 8
 """Characters of a random string at most; CTC needs up to twice as many steps."""
@@ -143,7 +144,7 @@ class Texts:
         elif not self.words or lot < numbers + recipe.random_share:
             length = rng.randint(recipe.min_length, self._longest_random)
             signs = recipe.characters if rng.random() < 0.1 else self._letters
-            text = "".join(rng.choice(signs) for _ in range(length))
+            text = rng.choice(self._ways("".join(rng.choice(signs) for _ in range(length))))
         else:
             text = rng.choice(self._ways(rng.choice(self.words)))
             if self._endings and rng.random() < 0.08 and len(text) < recipe.max_length:
