@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,18 @@ def trained(tiny_data: Path, tmp_path: Path) -> Path:
 
     assert run(tiny_data, tmp_path / "run", "--num_epochs", "2") == 0
     return tmp_path / "run"
+
+
+@pytest.fixture
+def stored(tiny_data: Path, tmp_path: Path) -> Path:
+    """tiny_data with each split as an LMDB, and the same dataset.json."""
+    from stored_lmdb import call
+
+    root = tmp_path / "as lmdb"
+    for name in ("train", "val", "test"):
+        assert call("make", tiny_data / name, "--output_dir", root / name) == 0
+    shutil.copy(tiny_data / "dataset.json", root)
+    return root
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@
   python -m utils.lmdb show data_lmdb/train
 
 Sources are folders with a labels.txt, or LMDBs. Pictures go in as they are, once each has been
-decoded to see that it is whole. train.py and inference.py read an LMDB where they read a folder.
+decoded to see that it is whole. train.py and inference.py read an LMDB where they read a folder;
+one that was damaged on its way can end them without a word, and `check` tells.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 
-from utils.data.lmdb_set import need_lmdb
+from utils.data.lmdb_set import need_lmdb, read_through
 from utils.data.lmdb_writer import write_lmdb
 from utils.data.survey import Survey, look_at, survey_of
-from utils.dataset import BadRows, Row, is_split, read_split
+from utils.dataset import LMDB_FILE, BadRows, Row, is_split, read_split
 from utils.errors import UserError, run_script
 from utils.options import option, parse
 from utils.picture import open_picture
@@ -61,6 +63,8 @@ class Options:
 def main(argv=None) -> int:
     options: Options = parse(Options, argv, (__doc__ or "").strip()).options
     need_lmdb()
+    if options.command == "check":
+        check_pages(Path(options.sources[0]))
     bad_rows = BadRows(options.max_bad_rows)
     parts = [rows_of(Path(source), bad_rows) for source in options.sources]
     if options.command == "check":
@@ -88,6 +92,21 @@ def rows_of(source: Path, bad_rows: BadRows) -> Sequence[Row]:
     if not source.is_dir() or not is_split(source):
         raise UserError(f"{source}: neither an LMDB nor a folder with labels.txt; give one")
     return read_split(source, bad_rows)
+
+
+def check_pages(folder: Path) -> None:
+    """UserError where the file is so damaged that reading it ends the process: an LMDB is mapped
+    into memory, and a page may point anywhere."""
+    if not (folder / LMDB_FILE).is_file():
+        return
+    reader = get_context("spawn").Process(target=read_through, args=(folder,))
+    reader.start()
+    reader.join()
+    if reader.exitcode:
+        raise UserError(
+            f"{folder}: damaged: what reads it is ended by the system (exit code "
+            f"{reader.exitcode}); copy or make it anew"
+        )
 
 
 def check(rows: Sequence[Row], bad_rows: BadRows, options: Options) -> int:

@@ -208,6 +208,9 @@ def _unknown_flag(word: str, fields) -> str:
 
 def _read_recipe(path: Path, fields, kinds, problems: list[str]) -> dict[str, Any]:
     """The flags that a TOML recipe sets; problems are added to the list."""
+    if path.is_dir():
+        problems.append(f"--config {path}: it is a folder; give a TOML file")
+        return {}
     try:
         recipe = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:

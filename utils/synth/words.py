@@ -117,6 +117,8 @@ class Texts:
         recipe = self._recipe
         if recipe.words is None or recipe.number_share + recipe.random_share >= 1:
             return []
+        if Path(recipe.words).is_dir():
+            raise UserError(f"--words {recipe.words}: it is a folder; give a text file")
         try:
             found = Path(recipe.words).read_text(encoding="utf-8-sig").split()
         except FileNotFoundError:
