@@ -154,6 +154,27 @@ def test_pictures_are_joined_with_their_labels_where_there_is_room(tmp_path: Pat
         assert plain == [str(place % 20) for place in range(200)]
 
 
+def test_pictures_that_keep_their_ratio_are_stretched_as_far_as_labels_have_room(
+    tmp_path: Path, monkeypatch
+):
+    monkeypatch.setitem(LEVELS, "heavy", Level(0.0, 1.0, 0.0, 0.0))
+
+    def widths(spec: ImageSpec, label: str, width: int = 80) -> list[int]:
+        scribble(0, width).save(tmp_path / "one.png")
+        rows = [Row(tmp_path / "one.png", label, "here")] * 100
+        pictures = TrainingPictures(rows, spec, preset_charset("digits"), 0, augment="heavy")
+        return [pictures[Block(0, 0, [place])].images.shape[3] for place in range(100)]
+
+    free = widths(ImageSpec(32, 160, keep_ratio=True), "12")
+    assert 56 <= min(free) < 60
+    assert 108 < max(free) <= 114
+    assert 75 < np.median(free) < 86
+    assert min(widths(ImageSpec(32, 160, keep_ratio=True), "123456789")) == 72
+    assert min(widths(ImageSpec(32, 160, keep_ratio=True), "1111111", 40)) == 40
+    assert max(widths(ImageSpec(32, 90, keep_ratio=True), "12")) == 90
+    assert set(widths(ImageSpec(32, 100), "12")) == {100}
+
+
 def test_workers_change_nothing(tiny_data: Path, tmp_path: Path):
     """Changes are a function of seed, epoch and place; so are the weights in the end."""
     words = ("--augment", "heavy", "--num_epochs", "2")

@@ -3,8 +3,8 @@
   python -m utils.augment examples/captcha_1.png --output_path output/augment.png
 
 shows what each change does to a picture, and what `train.py --augment light`, `medium` and `heavy`
-make of it. Each picture gets a few changes, drawn anew each time it is read; with --keep_ratio,
-medium and heavy also put a second one beside some, where both fit into --img_width.
+make of it. Each picture gets a few changes, drawn anew each time it is read. With --keep_ratio they
+are stretched too, and medium and heavy put a second one beside some, where both have room.
 """
 
 from __future__ import annotations

@@ -122,6 +122,8 @@ class TrainingPictures:
         level = LEVELS[self.augment]
         if level is not None and picture.height > 2 * self.spec.height:
             picture.thumbnail((picture.width, 2 * self.spec.height))  # blur and grain as it is seen
+        if level is not None and self.spec.keep_ratio:
+            picture = self._stretched(picture, label, level.strength, rng)
         if level is not None and rng.random() < level.joined:
             other = rng.choice(self._part_of(place))
             if self.spec.keep_ratio and self.spec.direction == "horizontal":
@@ -150,6 +152,20 @@ class TrainingPictures:
                 if not self.may_skip:
                     break
         raise UserError(bad[-1])
+
+    def _stretched(
+        self, picture: Image.Image, label: str, strength: float, rng: random.Random
+    ) -> Image.Image:
+        """Wider or narrower by up to half an octave, as far as the label has room; pictures that
+        are all scaled to one width need no more of that."""
+        if self.spec.direction == "vertical":
+            return picture
+        width = width_at_ratio(*picture.size, self.spec)
+        least = 2 * WIDTH_STRIDE * steps_needed(label)
+        wanted = width * 2 ** (strength * rng.uniform(-0.5, 0.5))
+        wanted = min(max(wanted, min(width, least)), max(width, self.spec.width))
+        size = (max(1, round(picture.width * wanted / width)), picture.height)
+        return picture.resize(size, Image.Resampling.BILINEAR)
 
     def _joined(
         self, picture: Image.Image, label: str, right: Image.Image, text: str
