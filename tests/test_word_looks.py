@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from unittest import mock
 
@@ -10,7 +11,9 @@ from PIL import Image
 from test_fonts import MONO
 from word_set import FACES, PRINTABLE
 
+from utils.synth import lettering
 from utils.synth.fonts import Face, Glyph
+from utils.synth.lettering import as_set, loose, small_decimals
 from utils.synth.scene import WordRenderer
 from utils.synth.words import WordRecipe
 from utils.text.charset import preset_charset
@@ -60,19 +63,13 @@ def test_lines_run_across(words):
     assert 0.01 < np.median(changed) < 0.3
 
 
-def test_loose_letters_are_turned_moved_and_far_apart_each_for_itself(words):
-    recipe = replace(PRINTABLE, words=str(words), fonts=(MONO,), loose=1.0)
-    renderer, face = WordRenderer(recipe), Face(MONO, 40)
-    plain = face.glyph("L")
+def test_loose_letters_are_turned_moved_and_far_apart_each_for_itself():
+    plain = Face(MONO, 40).glyph("L")
     assert plain is not None
     kinds, tops, wide = set(), [], []
-    for index in range(60):
-        renderer._rng.seed(index)
-        with mock.patch.object(face, "write_letters", wraps=face.write_letters) as write:
-            renderer._loose_letters("LLL", face)
-        text, gap, change = write.call_args.args
-        renderer._rng.seed(index + 1000)
-        seen = [change(plain) for _ in text]
+    for seed in range(60):
+        gap, change = loose(40, random.Random(seed))
+        seen = [change(index, plain) for index in range(3)]
         kinds |= {glyph.ink.tobytes() for glyph in seen}
         middles = [glyph.top + glyph.ink.shape[0] / 2 for glyph in seen]
         tops += [middles[0] - middles[1], middles[1] - middles[2]]
@@ -104,3 +101,30 @@ def test_a_turned_glyph_stays_where_it_is():
     assert turned.ink.shape == (4, 10)
     assert (turned.left, turned.top, turned.advance) == (0, -7, 5.0)
     assert turned.ink.sum() == glyph.ink.sum()
+
+
+def test_decimals_are_smaller_in_half_of_the_numbers():
+    face = Face(MONO, 40)
+    plain, wide = face.write("88.8"), []
+    for seed in range(40):
+        ink, _ = face.write_letters("88.8", 0.0, small_decimals("88.8", random.Random(seed)))
+        assert ink.shape[0] == plain.shape[0]
+        wide.append(ink.shape[1])
+        for text in ("888", "8.8a", ".8"):
+            assert small_decimals(text, random.Random(seed)) is as_set
+    assert 10 < sum(width < plain.shape[1] for width in wide) < 30
+
+
+def test_a_scaled_glyph_stands_on_the_line_or_hangs():
+    glyph = Glyph(np.full((20, 10), 255, np.uint8), 2, -20, 14.0)
+    assert glyph.scaled(0.5).ink.shape == (10, 5)
+    assert (glyph.scaled(0.5).top, glyph.scaled(0.5, hangs=True).top) == (-10, -20)
+    assert (glyph.scaled(0.5).left, glyph.scaled(0.5).advance) == (1, 7.0)
+
+
+def test_numbers_and_loose_words_are_drawn_so(words):
+    recipe = replace(PRINTABLE, words=str(words), fonts=(MONO,), number_share=1.0)
+    for share, name in ((0.0, "small_decimals"), (1.0, "loose")):
+        with mock.patch(f"utils.synth.scene.{name}", wraps=getattr(lettering, name)) as called:
+            WordRenderer(replace(recipe, loose=share)).draw(0)
+        assert called.call_count == 1

@@ -97,6 +97,14 @@ class Glyph:
         top = self.top + (height - image.height) // 2
         return replace(self, ink=np.asarray(image), left=left, top=top)
 
+    def scaled(self, factor: float, hangs: bool = False) -> Glyph:
+        """On the same line, or hanging from where its top was."""
+        size = [max(1, round(side * factor)) for side in self.ink.shape[::-1]]
+        image = Image.fromarray(self.ink).resize(size, Image.Resampling.BILINEAR)
+        top = self.top if hangs else round(self.top * factor)
+        left, advance = round(self.left * factor), self.advance * factor
+        return Glyph(np.asarray(image), left, top, advance)
+
 
 def check_font(path: str) -> None:
     """OSError where there is no such file: Pillow would look for its name among the system's."""
@@ -111,7 +119,7 @@ class Face:
     """
 
     def __init__(self, path: str, size: int):
-        self.path = path
+        self.path, self.size = path, size
         try:
             check_font(path)
             self._font = ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
@@ -154,15 +162,15 @@ class Face:
         self,
         text: str,
         spacing: float = 0.0,
-        change: Callable[[Glyph], Glyph] = lambda glyph: glyph,
+        change: Callable[[int, Glyph], Glyph] = lambda index, glyph: glyph,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As `write`, of glyphs that `change` gives back; and (characters,), the columns where each
-        of them starts."""
+        """As `write`, of what `change` makes of the glyph of each index; and (characters,), the
+        columns where each of them starts."""
         pen, placed = 0.0, []
-        for character in text:
+        for index, character in enumerate(text):
             glyph = self.glyph(character)
             assert glyph is not None, (self.path, character)
-            glyph = change(glyph)
+            glyph = change(index, glyph)
             placed.append((round(pen) + glyph.left, glyph))
             pen += max(glyph.advance + spacing, 1)
         left, top = min(x for x, _ in placed), min(glyph.top for _, glyph in placed)

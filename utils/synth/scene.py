@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -11,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from utils.changes import augmented
 from utils.errors import UserError
 from utils.synth.canvas import GREY, arched, as_picture, grain, grey_of, paste
-from utils.synth.fonts import Face, Glyph
+from utils.synth.fonts import Face
+from utils.synth.lettering import loose, small_decimals
 from utils.synth.words import LEAST_RATIO, Texts, WordRecipe
 from utils.text.decoding import steps_needed
 
@@ -76,9 +76,10 @@ class WordRenderer:
         spacing = FONT_SIZE * max(0.0, rng.gauss(0.0, 0.08) if rng.random() < 0.3 else 0.0)
         is_loose = self._lot(self.recipe.loose)
         if is_loose:
-            ink, starts = self._loose_letters(text, face)
+            spacing, change = loose(face.size, rng)
         else:
-            ink, starts = face.write_letters(text, spacing)
+            change = small_decimals(text, rng)
+        ink, starts = face.write_letters(text, spacing, change)
         if rng.random() < 0.1 and len(text) > 3:
             ink = arched(ink, rng.uniform(-0.35, 0.35))
         height = max(LEAST_HEIGHT, round(most * rng.uniform(1 / 3, 1)))
@@ -111,18 +112,6 @@ class WordRenderer:
     def _lot(self, share: float) -> bool:
         """Whether a picture is one of that share; a share of 0 takes nothing from the stream."""
         return share > 0 and self._rng.random() < share
-
-    def _loose_letters(self, text: str, face: Face) -> tuple[np.ndarray, np.ndarray]:
-        """As `Face.write_letters`: far apart, each turned and moved, as captchas have them."""
-        rng, em = self._rng, max(FONT_SIZE, self.recipe.height * 5 // 6)
-        gap, most_turn, most_move = rng.uniform(0, 1), rng.uniform(0, 40), rng.uniform(0, 0.25)
-
-        def loosened(glyph: Glyph) -> Glyph:
-            moved = round(em * rng.uniform(-most_move, most_move))
-            turned = glyph.turned(rng.uniform(-most_turn, most_turn))
-            return replace(turned, top=turned.top + moved)
-
-        return face.write_letters(text, em * gap, loosened)
 
     def _margin(self, usual: float, least: float, is_loose: bool) -> float:
         """In heights of the letters; below 0 it cuts letters."""

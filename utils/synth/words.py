@@ -23,8 +23,8 @@ SYSTEM_WORDS = Path("/usr/share/dict/words")
 SHARES = ("number_share", "random_share", "letter_colors", "lines", "loose", "white")
 
 LOOK_VERSION = 2
-"""Goes up when the same seed comes to draw other words; 2 brought fading to --augment, and random
-strings in one case."""
+"""Goes up when the same seed comes to draw other words; 2 brought fading to --augment, random
+strings in one case, and small decimals."""
 
 LONGEST_RANDOM = 8
 """Characters of a random string at most; CTC needs up to twice as many steps."""
@@ -180,9 +180,9 @@ class Texts:
         capitals = "".join(rng.choice(string.ascii_uppercase) for _ in range(2))
         form = rng.choice(
             ["{d}"] * 6
-            + ["{d[0]}.{d}", "${d}", "${d[0]}.{d[0]}9", "{d}%", "{d[0]}:{d}", "19{d[0]}{d[0]}",
-               "20{d[0]}{d[0]}", "{d[0]},{d}", "{d}-{d[0]}", "{d[0]}/{d}", "{d[0]}th", "+{d}",
-               "{c}{d}", "{d}{c[0]}", "{c[0]}{d}"]
+            + ["{d}.{d[0]}", "{d}.{d[0]}", "{d[0]}.{d}", "${d}", "${d[0]}.{d[0]}9", "{d}%",
+               "{d[0]}:{d}", "19{d[0]}{d[0]}", "20{d[0]}{d[0]}", "{d[0]},{d}", "{d}-{d[0]}",
+               "{d[0]}/{d}", "{d[0]}th", "+{d}", "{c}{d}", "{d}{c[0]}", "{c[0]}{d}"]
         )  # fmt: skip
         written = "".join(ch for ch in form.format(d=digits, c=capitals) if ch in self._known)
         return (written or digits)[: self._recipe.max_length].ljust(

@@ -1,0 +1,41 @@
+"""How the letters of a text differ from those that a font sets: `Face.write_letters` takes it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from utils.synth.fonts import Glyph
+
+Change = Callable[[int, Glyph], Glyph]
+"""What becomes of the glyph of an index."""
+
+DECIMALS = re.compile(r"\d[.,](\d+)$")
+
+
+def as_set(index: int, glyph: Glyph) -> Glyph:
+    return glyph
+
+
+def small_decimals(text: str, rng: random.Random) -> Change:
+    """In half of the texts, digits behind a decimal point are smaller, as meters and prices have
+    them; some hang from the top of the line."""
+    decimals = DECIMALS.search(text)
+    if decimals is None or rng.random() < 0.5:
+        return as_set
+    first, factor, hangs = decimals.start(1), rng.uniform(0.45, 0.85), rng.random() < 0.3
+    return lambda index, glyph: glyph.scaled(factor, hangs) if index >= first else glyph
+
+
+def loose(em: int, rng: random.Random) -> tuple[float, Change]:
+    """Pixels between letters of that size, and what turns each and moves it up or down."""
+    gap, most_turn, most_move = rng.uniform(0, 1), rng.uniform(0, 40), rng.uniform(0, 0.25)
+
+    def change(index: int, glyph: Glyph) -> Glyph:
+        moved = round(em * rng.uniform(-most_move, most_move))
+        turned = glyph.turned(rng.uniform(-most_turn, most_turn))
+        return replace(turned, top=turned.top + moved)
+
+    return em * gap, change
