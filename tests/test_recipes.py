@@ -52,9 +52,12 @@ def test_recipe_problems(tmp_path: Path, line, sentence):
 def test_recipes_that_cannot_be_read(tmp_path: Path):
     nowhere = str(tmp_path / "nowhere.toml")
     assert sentences("--config", nowhere) == [f"--config {nowhere}: no such file"]
-    for path in (recipe(tmp_path, "lr = \n"), str(tmp_path)):
-        (sentence,) = sentences("--config", path)
-        assert sentence.startswith(f"--config {path}: not a TOML recipe (")
+    assert sentences("--config", str(tmp_path)) == [
+        f"--config {tmp_path}: it is a folder; give a TOML file"
+    ]
+    broken = recipe(tmp_path, "lr = \n")
+    (sentence,) = sentences("--config", broken)
+    assert sentence.startswith(f"--config {broken}: not a TOML recipe (")
     latin = tmp_path / "latin.toml"
     latin.write_bytes('data_root = "donn\xe9es"'.encode("latin-1"))
     (sentence,) = sentences("--config", str(latin))
