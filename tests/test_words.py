@@ -88,6 +88,12 @@ def test_the_list_of_the_system_is_taken_where_it_has_a_word(tmp_path, monkeypat
     assert system_words(digits) is None
 
 
+def test_a_recipe_names_its_file_only_where_it_draws_of_it(words):
+    recipe = replace(PRINTABLE, words=str(words))
+    assert f"from {words}, in 3 fonts" in str(recipe)
+    assert "from no file, in 3 fonts" in str(replace(recipe, number_share=0.4, random_share=0.6))
+
+
 def test_no_word_is_looked_for_where_none_is_drawn(words):
     recipe = WordRecipe("01.", "three", words=str(words), number_share=0.7, random_share=0.3)
     assert set("".join(drawn(recipe, 300))) == set("01.")

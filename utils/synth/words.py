@@ -64,6 +64,11 @@ class WordRecipe:
         return Charset(self.characters, self.charset_name)
 
     @property
+    def source(self) -> str | None:
+        """The file of words, where any of them are drawn."""
+        return None if self.number_share + self.random_share >= 1 else self.words
+
+    @property
     def pixels(self) -> int:
         """Of a picture, roughly."""
         return 3 * self.height**2
@@ -71,7 +76,7 @@ class WordRecipe:
     def __str__(self) -> str:
         return (
             f"words of {self.min_length} to {self.max_length} characters of {self.charset_name} "
-            f"({len(self.characters)}) from {self.words or 'no file'}, in {len(self.fonts):,} "
+            f"({len(self.characters)}) from {self.source or 'no file'}, in {len(self.fonts):,} "
             f"fonts, up to {self.height} high"
         )
 
@@ -115,12 +120,12 @@ class Texts:
         """Of the file, in its order, as often as they stand there: prose has its short words more
         often than a dictionary."""
         recipe = self._recipe
-        if recipe.words is None or recipe.number_share + recipe.random_share >= 1:
+        if recipe.source is None:
             return []
-        if Path(recipe.words).is_dir():
-            raise UserError(f"--words {recipe.words}: it is a folder; give a text file")
+        if Path(recipe.source).is_dir():
+            raise UserError(f"--words {recipe.source}: it is a folder; give a text file")
         try:
-            found = Path(recipe.words).read_text(encoding="utf-8-sig").split()
+            found = Path(recipe.source).read_text(encoding="utf-8-sig").split()
         except FileNotFoundError:
             raise UserError(f"--words {recipe.words}: no such file; give a text file") from None
         except (OSError, UnicodeDecodeError) as error:
