@@ -10,24 +10,24 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from utils.data.joined import sets_of
 from utils.data.widths import squeezed
-from utils.dataset import SPLITS, BadRows, open_dataset
+from utils.dataset import BadRows, open_dataset
 from utils.errors import UserError, run_script
-from utils.files import check_output_file, find_pictures, write_text
-from utils.options import Parsed, option, parse
+from utils.files import find_pictures, write_text
+from utils.inference_options import InferenceOptions, warn_of_idle_flags
+from utils.options import parse
 from utils.picture import Source, open_picture
-from utils.reading_options import ReadingOptions, note
+from utils.reading_options import note
 from utils.recognizer import Prediction, Recognizer
 from utils.show.cases import PREDICTION_FORMATS, Case, reading_text, remark
 from utils.show.comparison import Comparison, write_comparison
 from utils.show.evaluation import EVALUATION_FORMATS, Evaluation
-from utils.show.report import check_report_folder, write_report
+from utils.show.report import write_report
 from utils.text.alike import Alike
 from utils.text.charset import protocol_of
 
@@ -36,112 +36,15 @@ EPILOG = """\
 --output_path: .png (single, --visualize), .tsv .txt .csv .jsonl (batch), .txt .md .json (evaluate)
 exit code: 0 done; 1 batch, and not one picture could be read; 2 an error, told in a sentence"""
 
-MODES = ("single", "batch", "evaluate")
-ENDINGS = {
-    "single": (".png",),
-    "batch": tuple(PREDICTION_FORMATS),
-    "evaluate": tuple(EVALUATION_FORMATS),
-}
-OF_EVALUATE = ("data_root", "split", "max_bad_rows", "alike", "report", "compare")
-USED_BY = dict.fromkeys(OF_EVALUATE, ("evaluate",)) | {
-    "image_path": ("single",),
-    "image_dir": ("batch",),
-    "batch_size": ("batch", "evaluate"),
-    "characters": ("single", "batch"),
-}
-
-
-@dataclass(frozen=True)
-class Options(ReadingOptions):
-    mode: str = option("single", "one picture, a folder, or a labelled set", MODES)
-    image_path: str | None = option(None, "single: the picture")
-    visualize: bool = option(False, "single: save a picture of how it was read")
-    image_dir: str | None = option(None, "batch: the folder of pictures")
-    recursive: bool = option(False, "batch: look into sub-folders too")
-    characters: bool = option(False, "single, batch (.jsonl): each one's place and confidence")
-    data_root: str = option("./data", "evaluate: the data set")
-    split: str = option("test", "evaluate: which part of it", SPLITS)
-    output_path: str | None = option(
-        None,
-        "file to write (default: output/NAME_reading.png in single, output/predictions.tsv in "
-        "batch, none in evaluate)",
-    )
-    alike: str | None = option(
-        None, "evaluate: score also with the characters of each group as one, such as 0oO,1lI,cC"
-    )
-    report: str | None = option(
-        None, "evaluate: folder for metrics.json, errors.tsv, plots and a page with all of it"
-    )
-    compare: tuple[str, ...] = option(
-        (), "evaluate: two checkpoints to set side by side, in place of --model_path"
-    )
-    max_bad_rows: int = option(
-        0, "evaluate: so many bad rows or pictures are let pass, named", least=0
-    )
-    config: str | None = option(None, "recipe (TOML) that presets these flags")
-
-    def problems(self) -> list[str]:
-        found = super().problems()
-        if self.mode == "single" and not self.image_path:
-            other = "; for a folder add --mode batch" if self.image_dir else ""
-            found.append(f"--mode single needs --image_path F, the picture to read{other}")
-        if self.mode == "batch" and not self.image_dir:
-            other = "; for one picture leave out --mode batch" if self.image_path else ""
-            found.append(f"--mode batch needs --image_dir D, the folder of pictures{other}")
-        if self.visualize and self.mode != "single":
-            found.append(f"--visualize goes with --mode single, not {self.mode}; leave it out")
-        if self.recursive and self.mode != "batch":
-            found.append(f"--recursive goes with --mode batch, not {self.mode}; leave it out")
-        if self.output_path:
-            found += self._output_problems(Path(self.output_path))
-        if self.compare and (len(self.compare) != 2 or self.model_path or self.output_path):
-            found.append(
-                f"--compare {' '.join(self.compare)}: expected two checkpoints, and neither "
-                "--model_path nor --output_path; --report DIR holds the comparison"
-            )
-        for name, check in (("alike", Alike.of), ("report", check_report_folder)):
-            try:
-                if getattr(self, name) is not None:
-                    check(getattr(self, name))
-            except UserError as error:
-                found.append(f"--{name} {error}")
-        return found
-
-    def _output_problems(self, path: Path) -> list[str]:
-        try:
-            check_output_file(path)
-        except UserError as error:
-            return [f"--output_path {error}"]
-        if path.suffix.lower() not in ENDINGS[self.mode]:
-            expected = ", ".join(ENDINGS[self.mode])
-            return [f"--output_path {path}: --mode {self.mode} writes {expected}; change its end"]
-        return []
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parsed = parse(Options, argv, DESCRIPTION, EPILOG)
+    parsed = parse(InferenceOptions, argv, DESCRIPTION, EPILOG)
     warn_of_idle_flags(parsed)
     modes = {"single": read_one, "batch": read_folder, "evaluate": evaluate}
     return modes[parsed.options.mode](parsed.options)
 
 
-def warn_of_idle_flags(parsed: Parsed[Options]) -> None:
-    options = parsed.options
-    options.warn_of_idle_flags(parsed.given)
-    for name, modes in USED_BY.items():
-        if name in parsed.given and options.mode not in modes:
-            note(f"warning: --{name} has no effect in --mode {options.mode}")
-    listing = {"batch": ".jsonl", "evaluate": ".json"}.get(options.mode)
-    listed = listing is None or str(options.output_path).lower().endswith(listing)
-    for name in ("characters", "n_best"):
-        works = options.mode in USED_BY.get(name, MODES)
-        if name in parsed.given and works and not listed:
-            note(f"warning: --{name} has no effect without --output_path FILE{listing}")
-    if options.mode == "single" and options.output_path and not options.visualize:
-        note("warning: --output_path has no effect in --mode single without --visualize")
-
-
-def read_one(options: Options) -> int:
+def read_one(options: InferenceOptions) -> int:
     path = Path(options.image_path or "")
     if not path.is_file():
         what = "it is a folder, which --mode batch reads" if path.is_dir() else "no such file"
@@ -171,7 +74,7 @@ def visualize(recognizer: Recognizer, path: Path, prediction: Prediction, output
     plot_reading(picture, log_probs, recognizer.charset, prediction, output)
 
 
-def read_folder(options: Options) -> int:
+def read_folder(options: InferenceOptions) -> int:
     folder = Path(options.image_dir or "")
     pictures = find_pictures(folder, options.recursive)
     recognizer = options.load_recognizer(options.find_model())
@@ -192,14 +95,15 @@ def read_folder(options: Options) -> int:
     return 1 if len(bad) == len(cases) else 0
 
 
-def evaluate(options: Options) -> int:
+def evaluate(options: InferenceOptions) -> int:
     bad_rows = BadRows(options.max_bad_rows)
     data = open_dataset(options.data_root, bad_rows, only=(options.split,))
     rows = data.split(options.split)
+    sets = sets_of(rows)
     if data.is_one_split:
-        what = "a folder of sets" if sets_of(rows) else "one split"
+        what = "a folder of sets" if sets else "one split"
         note(f"{data.root} is {what}, and is read whole whatever --split says")
-    for name, count in sets_of(rows).items():
+    for name, count in sets.items():
         if not count:
             note(f"left out: {name}: no picture is in it")
     bad_rows.settle()
@@ -227,13 +131,15 @@ def evaluate(options: Options) -> int:
         evaluations.append(
             Evaluation(
                 str(model), name, cases, left_out, unknown, alike, decoder.charset.fold,
-                sets_of(rows), protocol_of(decoder.charset),
+                sets, protocol_of(decoder.charset),
             )
         )  # fmt: skip
     return tell(options, evaluations, pictures, speed)
 
 
-def tell(options: Options, found: list[Evaluation], pictures: list[Source], speed: str) -> int:
+def tell(
+    options: InferenceOptions, found: list[Evaluation], pictures: list[Source], speed: str
+) -> int:
     """Print and write what was asked for on one model, or on two."""
     if len(found) == 2:
         comparison = Comparison(*found)
