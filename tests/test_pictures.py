@@ -16,9 +16,9 @@ from utils.dataset import BadRows, open_dataset
 from utils.errors import UserError
 from utils.picture import ImageSpec, prepare
 from utils.synth.captcha import CaptchaRecipe
+from utils.synth.recipes import more_often
 from utils.text.charset import preset_charset
 from utils.training.batch import Batch, Block, collate, join
-from utils.training.data import more_often
 from utils.training.pictures import TrainingPictures, as_input, fitted
 
 RECIPE = CaptchaRecipe("0123456789", "digits", 2, 4, 80, 32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,11 @@ def test_labels_without_room_are_left_out_up_to_the_limit(tiny_data, tmp_path, c
     wanted = r"\(3 labels do not fit\); use --img_width 91 .*, or leave them .* --max_bad_rows 3"
     with pytest.raises(UserError, match=wanted):
         run(tiny_data, tmp_path / "run", "--max_bad_rows", "2")
+    (tiny_data / "train" / "003.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"\(3 labels do not fit\).* --max_bad_rows 4$"):
+        run(tiny_data, tmp_path / "run", "--max_bad_rows", "3")
+    shutil.copy(tiny_data / "train" / "002.png", tiny_data / "train" / "003.png")
+    capsys.readouterr()
     flags = ["--num_epochs", "1", "--max_bad_rows", "3"]
     for ratio in ("--no-keep_ratio", "--keep_ratio"):
         assert run(tiny_data, tmp_path / "run", *flags, ratio) == 0

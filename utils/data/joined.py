@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,18 @@ class JoinedRows(LazyRows):
     def __init__(self, parts: Mapping[str, Sequence[Row]]):
         self.parts = dict(parts)
         self._rows = list(self.parts.values())
-        self._ends = list(accumulate(map(len, self._rows)))
+        self._bounds = [0, *accumulate(map(len, self._rows))]
+        """Where each part starts, and the last one stops."""
 
     def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
+        return self._bounds[-1]
 
     def row(self, place: int) -> Row:
-        return self._rows[bisect_right(self._ends, place)][place - self.part_of(place).start]
+        part = self._part(place)
+        return self._rows[part][place - self._bounds[part]]
+
+    def _part(self, place: int) -> int:
+        return bisect_right(self._bounds, place) - 1
 
     def __iter__(self) -> Iterator[Row]:
         return chain.from_iterable(self._rows)
@@ -34,7 +39,7 @@ class JoinedRows(LazyRows):
         return JoinedRows({name: relabelled(rows, change) for name, rows in self.parts.items()})
 
     def kept(self, mask: np.ndarray) -> JoinedRows:
-        masks = np.split(mask, self._ends[:-1])
+        masks = np.split(mask, self._bounds[1:-1])
         pairs = zip(self.parts.items(), masks, strict=True)
         return JoinedRows({name: kept(rows, part) for (name, rows), part in pairs})
 
@@ -48,14 +53,13 @@ class JoinedRows(LazyRows):
 
     def part_of(self, place: int) -> range:
         """The places of the part that this one belongs to."""
-        part = bisect_right(self._ends, place)
-        return range(self._ends[part - 1] if part else 0, self._ends[part])
+        part = self._part(place)
+        return range(self._bounds[part], self._bounds[part + 1])
 
     def bounds(self, names: Sequence[str]) -> list[tuple[int, int]]:
         """Where the rows of these parts start and stop."""
-        starts = [0, *self._ends]
-        places = {name: i for i, name in enumerate(self.parts)}
-        return [(starts[places[name]], starts[places[name] + 1]) for name in names]
+        ends = dict(zip(self.parts, pairwise(self._bounds), strict=True))
+        return [ends[name] for name in names]
 
 
 def sets_of(rows: Sequence[Row]) -> dict[str, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, get_origin, get_type_hints
 
+from utils.errors import UserError
 from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer, font_problems
 from utils.synth.words import LEAST_RATIO, Texts, WordRecipe, word_problems
 from utils.text.decoding import steps_needed
@@ -59,6 +61,27 @@ def recipe_problems(recipe: Recipe) -> list[str]:
     if found:
         return found
     return word_problems(recipe) if isinstance(recipe, WordRecipe) else font_problems(recipe)
+
+
+def more_often(recipe: Recipe, characters: str, weight: int) -> CaptchaRecipe:
+    """The recipe with each of these characters `weight` times as often as each of the others.
+
+    UserError where the recipe has not got them, or draws words.
+    """
+    if not isinstance(recipe, CaptchaRecipe):
+        raise UserError(
+            f"--hard_characters {characters}: the set's recipe draws words; leave it out, or take "
+            "a set of captchas"
+        )
+    if missing := set(characters) - set(recipe.characters):
+        raise UserError(
+            f"--hard_characters {characters}: {''.join(sorted(missing))!r} is not among the "
+            f"characters of {recipe.charset_name}, which the set is drawn from; leave it out, or "
+            "take a set that has it"
+        )
+    return replace(
+        recipe, characters=recipe.characters + "".join(dict.fromkeys(characters)) * (weight - 1)
+    )
 
 
 def draws_together(recipe: Recipe | None, renderer: str) -> TypeGuard[CaptchaRecipe]:

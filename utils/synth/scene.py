@@ -12,7 +12,7 @@ from utils.errors import UserError
 from utils.synth.canvas import GREY, arched, as_picture, grain, grey_of, paste
 from utils.synth.fonts import Face
 from utils.synth.lettering import loose, small_decimals
-from utils.synth.words import LEAST_RATIO, Texts, WordRecipe
+from utils.synth.words import LEAST_RATIO, NO_FONT, Texts, WordRecipe
 from utils.text.decoding import steps_needed
 
 FONT_SIZE = 40
@@ -40,7 +40,7 @@ class WordRenderer:
         self._faces: dict[str, Face] = {}
         self._rng = random.Random()
         if not recipe.fonts:
-            raise UserError("--fonts: a recipe of words needs a font or more; give some")
+            raise UserError(NO_FONT)
 
     def draw(self, *seed: int | str) -> tuple[Image.Image, str]:
         """The picture (L or RGB) and its text: a function of the recipe and the seed words."""

@@ -22,6 +22,8 @@ SYSTEM_WORDS = Path("/usr/share/dict/words")
 
 SHARES = ("number_share", "random_share", "letter_colors", "lines", "loose", "white")
 
+NO_FONT = "--fonts: a recipe of words needs a font or more; give some"
+
 LOOK_VERSION = 2
 """Goes up when the same seed comes to draw other words; 2 brought fading to --augment, random
 strings in one case, and small decimals."""
@@ -205,7 +207,7 @@ def word_problems(recipe: WordRecipe) -> list[str]:
     if recipe.augment not in LEVELS:
         problems.append(f"--augment {recipe.augment}: expected one of {', '.join(LEVELS)}")
     if not recipe.fonts:
-        problems.append("--fonts: a recipe of words needs a font or more; give some")
+        problems.append(NO_FONT)
     faces = []
     for path in recipe.fonts:
         try:

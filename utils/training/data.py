@@ -26,8 +26,7 @@ from utils.dataset import (
     relabelled,
 )
 from utils.errors import UserError
-from utils.synth.captcha import CaptchaRecipe
-from utils.synth.recipes import Recipe, recipe_problems
+from utils.synth.recipes import Recipe, more_often, recipe_problems
 from utils.synth.words import WordRecipe
 from utils.text.charset import Charset
 
@@ -223,27 +222,6 @@ def read_old(options: TrainOptions, bad_rows: BadRows) -> DataSet | None:
             "val/, so that no picture is both replayed and scored"
         )
     return replace(old, splits={name: check_pictures(old.split(name), bad_rows) for name in names})
-
-
-def more_often(recipe: Recipe, characters: str, weight: int) -> CaptchaRecipe:
-    """The recipe with each of these characters `weight` times as often as each of the others.
-
-    UserError where the recipe has not got them, or draws words.
-    """
-    if not isinstance(recipe, CaptchaRecipe):
-        raise UserError(
-            f"--hard_characters {characters}: the set's recipe draws words; leave it out, or take "
-            "a set of captchas"
-        )
-    if missing := set(characters) - set(recipe.characters):
-        raise UserError(
-            f"--hard_characters {characters}: {''.join(sorted(missing))!r} is not among the "
-            f"characters of {recipe.charset_name}, which the set is drawn from; leave it out, or "
-            "take a set that has it"
-        )
-    return replace(
-        recipe, characters=recipe.characters + "".join(dict.fromkeys(characters)) * (weight - 1)
-    )
 
 
 def check_same_data(resumed: Checkpoint, data: Data) -> None:

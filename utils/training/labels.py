@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from utils.dataset import Row
+from utils.dataset import BadRows, Row
 from utils.errors import UserError
 from utils.picture import ImageSpec
 from utils.synth.recipes import Recipe
@@ -48,9 +48,6 @@ def check_known(rows: Iterable[Row], charset: Charset) -> None:
     )
 
 
-DRAWN = "dataset.json"
-"""Where the labels of pictures come from that are drawn anew."""
-
 WIDTH_STRIDE = 4
 """Pixels of a time step, for every backbone."""
 
@@ -85,10 +82,13 @@ def too_long(
 
 
 def check_fits(
-    found: Sequence[TooLong], spec: ImageSpec, out_width: Callable[[int], int], allowed: int = 0
+    found: Sequence[TooLong],
+    spec: ImageSpec,
+    out_width: Callable[[int], int],
+    bad_rows: BadRows | None = None,
 ) -> None:
-    """UserError for more than are allowed; the sentence says what would do for all."""
-    if len(found) <= allowed:
+    """UserError for more than may still be left out; the sentence says what would do for all."""
+    if len(found) <= (bad_rows.left if bad_rows else 0):
         return
     worst = max(found)
     enough = next(w for w in range(worst.width, 1 << 20) if out_width(w) >= worst.needed)
@@ -98,6 +98,6 @@ def check_fits(
         fix = f"use --img_height {height} or more, or --no-keep_ratio"
     if worst.width == ImageSpec.MIN_WIDTH:
         fix = "use --no-keep_ratio"
-    if worst.where != DRAWN:
-        fix += f", or leave them out with --max_bad_rows {len(found)}"
+    if bad_rows is not None:
+        fix += f", or leave them out with --max_bad_rows {len(bad_rows.sentences) + len(found)}"
     raise UserError(f"{worst.sentence(out_width)} ({len(found)} labels do not fit); {fix}")

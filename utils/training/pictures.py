@@ -122,11 +122,12 @@ class TrainingPictures:
         level = LEVELS[self.augment]
         if level is not None and picture.height > 2 * self.spec.height:
             picture.thumbnail((picture.width, 2 * self.spec.height))  # blur and grain as it is seen
-        if level is not None and self.spec.keep_ratio:
+        is_free = self.spec.keep_ratio and self.spec.direction == "horizontal"
+        if level is not None and is_free:
             picture = self._stretched(picture, label, level.strength, rng)
         if level is not None and rng.random() < level.joined:
             other = rng.choice(self._part_of(place))
-            if self.spec.keep_ratio and self.spec.direction == "horizontal":
+            if is_free:
                 picture, label = self._joined(picture, label, *self._opened(other, bad))
         picture = varied(picture, self.augment, rng)
         if self.color_jitter:
@@ -158,8 +159,6 @@ class TrainingPictures:
     ) -> Image.Image:
         """Wider or narrower by up to half an octave, as far as the label has room; pictures that
         are all scaled to one width need no more of that."""
-        if self.spec.direction == "vertical":
-            return picture
         width = width_at_ratio(*picture.size, self.spec)
         least = 2 * WIDTH_STRIDE * steps_needed(label)
         wanted = width * 2 ** (strength * rng.uniform(-0.5, 0.5))

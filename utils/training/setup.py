@@ -28,7 +28,7 @@ from utils.training.charset import choose_charset
 from utils.training.curves import need_tensorboard
 from utils.training.data import Data, check_same_data, read_data
 from utils.training.forgetting import OldSet
-from utils.training.labels import DRAWN, check_fits, check_known, too_long
+from utils.training.labels import check_fits, check_known, too_long
 from utils.training.resolve import resolve_options
 from utils.training.state import (
     RUN_FILES,
@@ -90,13 +90,13 @@ def with_room(
     --max_bad_rows allows, or one may have none in a picture to be drawn."""
     out_width = model.backbone.out_width
     if options.fresh > 0 and data.recipe is not None:
-        worst = [(DRAWN, text) for text in needing_most(data.recipe)]
+        worst = [("dataset.json", text) for text in needing_most(data.recipe)]
         sizes = [narrowest(data.recipe, text) for _, text in worst]
         widths_drawn = [prepared_width(*size, spec) for size in sizes]
         check_fits(too_long(worst, widths_drawn, out_width), spec, out_width)
     scaled = repeat(spec.width) if widths is None else np.minimum(widths, spec.width).tolist()
     found = too_long(((row.where, row.label) for row in data.rows), scaled, out_width)
-    check_fits(found, spec, out_width, data.bad_rows.left)
+    check_fits(found, spec, out_width, data.bad_rows)
     for label in found:
         data.bad_rows.skip(label.sentence(out_width))
     fits = np.ones(len(data.train) + len(data.val), bool)
