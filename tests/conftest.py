@@ -91,3 +91,15 @@ def old_data(tmp_path: Path) -> Path:
     for seed, (name, count) in enumerate({"train": 20, "val": 5}.items(), start=50):
         write_split(root / name, recipe, count, seed)
     return root
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """A grey one for each of the readings of report_case."""
+    from PIL import Image
+    from report_case import READ
+
+    paths = [tmp_path / f"{i}.png" for i in range(len(READ))]
+    for shade, path in enumerate(paths):
+        Image.new("L", (1000, 40), 60 * shade).save(path)
+    return paths

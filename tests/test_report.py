@@ -4,76 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
+from report_case import READ, Page, evaluation_of
 
 from utils.errors import UserError
 from utils.metrics import wilson_interval
-from utils.show.cases import Case
-from utils.show.comparison import Comparison, sign_test, write_comparison
-from utils.show.evaluation import Evaluation
-from utils.show.html import aligned
+from utils.show.comparison import Comparison
 from utils.show.report import FILES, MOST_SHOWN, check_report_folder, write_report
 from utils.text.alike import Alike
-
-READ = [  # label, text, confidence
-    ("abc", "abc", 0.9),
-    ("abd", "abD", 0.8),
-    ("<b>&", "<b>", 0.7),
-    ("京x", "京", 0.2),
-]
-
-
-def evaluation_of(read: list[tuple[str, str, float]], **more) -> Evaluation:
-    cases = [
-        Case(f"test/{i}.png", text, confidence, label=label, guess=text)
-        for i, (label, text, confidence) in enumerate(read)
-    ]
-    values = {"left_out": [], "outside_charset": {}, "alike": Alike()} | more
-    return Evaluation("a <model>.pth", "data", cases, **values)
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> list[Path]:
-    paths = [tmp_path / f"{i}.png" for i in range(len(READ))]
-    for shade, path in enumerate(paths):
-        Image.new("L", (1000, 40), 60 * shade).save(path)
-    return paths
-
-
-class Page(HTMLParser):
-    """What a page shows and asks for; refuses one whose tags do not close."""
-
-    EMPTY = {"meta", "img", "br"}
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.images: list[dict[str, str | None]] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "img":
-            self.images.append(dict(attrs))
-        if tag not in self.EMPTY:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data if "style" not in self.open else ""
 
 
 def test_a_report_is_whole(tmp_path: Path, pictures: list[Path]):
@@ -190,71 +133,6 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path):
     with pytest.raises(UserError, match="it is a file; expected a folder"):
         check_report_folder(tmp_path / "r")
     check_report_folder(tmp_path / "new")
-
-
-@given(st.text("ab", max_size=6), st.text("ab", max_size=6))
-def test_aligned_rows_are_both_texts(label, text):
-    above, below = aligned(label, text)
-    assert ("".join(above), "".join(below)) == (label, text)
-    assert len(above) == len(below)
-    assert not any(a == b == "" for a, b in zip(above, below, strict=True))
-
-
-def test_aligned_by_hand():
-    assert aligned("abcd", "abd") == (["a", "b", "c", "d"], ["a", "b", "", "d"])
-    assert aligned("xa", "ya") == (["x", "a"], ["y", "a"])
-
-
-OTHER = [("abc", "abc", 0.6), ("abd", "abd", 0.9), ("<b>&", "b>&", 0.3), ("京x", "京x", 0.9)]
-
-
-def test_two_readers_side_by_side(tmp_path: Path, pictures: list[Path]):
-    comparison = Comparison(evaluation_of(READ), evaluation_of(OTHER))
-    assert comparison.counts == {"both": 1, "one": 0, "other": 2, "neither": 1}
-    assert comparison.differing() == [1, 3, 2]
-    assert comparison.p_value == 0.5
-    told = comparison.to_text()
-    assert "exact: both 1, only A 0, only B 2, neither 1" in told
-    assert "p = 0.5; the difference may well be chance" in told
-    page = write_comparison(comparison, pictures, tmp_path / "two")
-    shown = Page(page.read_text(encoding="utf-8"))
-    assert "Texts that differ (3 of 3)" in shown.text
-    assert len(shown.images) == 3
-    assert "test/0.png" not in shown.text
-    found = json.loads((tmp_path / "two" / "comparison.json").read_text(encoding="utf-8"))
-    assert found["counts"] == {"both": 1, "a": 0, "b": 2, "neither": 1}
-
-
-def test_readers_that_write_labels_differently_are_compared_as_both_write_them(
-    tmp_path: Path, pictures: list[Path]
-):
-    """B has no capitals: it is not wrong for that, and A not right alone."""
-    tells = [("aB", "aB", 0.9), ("Cd", "Cx", 0.8), ("e", "E", 0.7), ("f", "f", 0.6)]
-    small = [("aB", "ab", 0.9), ("Cd", "cd", 0.8), ("e", "e", 0.7), ("f", "g", 0.6)]
-    comparison = Comparison(evaluation_of(tells), evaluation_of(small, fold=str.lower))
-    assert comparison.counts == {"both": 2, "one": 1, "other": 1, "neither": 0}
-    assert comparison.differing() == [1, 3]
-    told = comparison.to_text()
-    assert "labels that A and B write differently: 2; the counts and the test take" in told
-    assert "only A 1, only B 1" in told
-    text = write_comparison(comparison, pictures, tmp_path).read_text(encoding="utf-8")
-    assert text.count('class="wrong"') == 4  # d and x of A, g and f of B: capitals are no fault
-    alone = evaluation_of(tells)
-    assert "write differently" not in Comparison(alone, alone).to_text()
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "p"), [(0, 0, 1.0), (5, 5, 1.0), (0, 6, 2 / 64), (9, 1, 22 / 1024)]
-)
-def test_the_sign_test(one, other, p):
-    assert sign_test(one, other) == sign_test(other, one) == pytest.approx(p)
-
-
-def test_a_clear_difference_is_named():
-    better, worse = [("a", "a", 0.5)] * 10, [("a", "b", 0.5)] * 10
-    told = Comparison(evaluation_of(better), evaluation_of(worse)).to_text()
-    assert "A is better, and hardly by chance" in told
-    assert math.isclose(sign_test(10, 0), 2 / 1024)
 
 
 def test_what_is_left_with_alike_characters_as_one_comes_first(
