@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from lively import scribble, write_checkpoint
 from PIL import Image
 from small_run import run, weights
+from word_set import FACES
 
 import utils.lmdb
 from utils.checkpoint import load_checkpoint
@@ -17,7 +19,10 @@ from utils.dataset import BadRows, open_dataset
 from utils.errors import UserError
 from utils.picture import ExifTags, ImageSpec, PictureError, picture_size, prepare
 from utils.recognizer import Recognizer
-from utils.training.batches import WINDOW, EpochBatches
+from utils.synth.words import WordRecipe
+from utils.text.charset import Charset
+from utils.training.batches import WINDOW, EpochBatches, training_batches
+from utils.training.pictures import TrainingPictures
 
 WIDTHS = [20, 33, 64, 80, 100, 160, 240, 41, 57, 128, 150, 90]
 
@@ -59,6 +64,35 @@ def test_a_small_set_and_a_last_batch_that_is_smaller():
     assert [len(pictures) for pictures in blocks] == [2, 2, 1]
     assert sorted(sum(blocks, [])) == [0, 1, 2, 3, 4]
     assert list(EpochBatches(3, 8, 1, seed=0, widths=widths[:3]))[0].pictures
+
+
+@pytest.mark.parametrize("shares", [(), ((np.arange(12), 0.5), (np.arange(12), 0.5))])
+def test_drawn_pictures_are_dealt_by_width(mixed: Path, shares):
+    """Except where the parts of a batch have shares. The same go into it after a stop."""
+    rows = open_dataset(mixed, BadRows(0)).split("train")
+    recipe = WordRecipe("0123456789", "digits", 1, 9, fonts=tuple(FACES), number_share=1.0)
+    spec = ImageSpec(32, 240, keep_ratio=True)
+    charset = Charset("0123456789", "digits")
+    pictures = TrainingPictures(rows, spec, charset, 0, recipe, fresh=0.9)
+    order = EpochBatches(54, 8, 1, seed=0, shares=shares, num_places=12)
+    batches = list(training_batches(pictures, order, num_workers=0))
+    assert [len(batch.images) for batch in batches] == [8] * 6 + [6]
+    together = next(iter(replace(order, steps_at_once=4)))
+    plain = pictures[replace(together, batch_size=None)]
+    widths = [step.widths for step in batches[:4]]
+    assert plain.widths is not None
+    assert torch.equal(torch.cat(widths), plain.widths) == bool(shares)
+    assert torch.equal(torch.cat(widths).sort().values, plain.widths.sort().values)
+    for step in batches:
+        assert step.images.shape[3] == step.widths.max()
+    padded, before = (
+        sum(step.images.shape[3] for step in steps) for steps in (batches[:4], plain.split(8))
+    )
+    assert padded == before if shares else padded < 0.9 * before
+    rest = list(training_batches(pictures, replace(order, first_step=2), num_workers=0))
+    assert all(
+        torch.equal(one.images, other.images) for one, other in zip(batches[2:], rest, strict=True)
+    )
 
 
 def test_a_training(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -15,6 +15,14 @@ AT_ONCE = 4096
 """Rows that are looked at together: a pool holds all that it is given."""
 
 
+def of_like_widths(widths: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:
+    """(N,): an order of pictures of these widths in which batches are of like widths, the batches
+    shuffled; what is too few for a batch stays where it is, at the end."""
+    whole = len(widths) - len(widths) % batch_size
+    batches = widths[:whole].argsort(kind="stable").reshape(-1, batch_size)
+    return np.concatenate([rng.permutation(batches).reshape(-1), np.arange(whole, len(widths))])
+
+
 def widths_at_ratio(rows: Sequence[Row], spec: ImageSpec) -> np.ndarray:
     """(rows,): at the spec's height, wider than the spec's width too. A picture that has no size
     gets the spec's width; it is told when it is read."""

@@ -18,11 +18,13 @@ from utils.text.charset import Charset
 @dataclass(frozen=True)
 class Block:
     """Pictures of one step, or of a few that are made together: places in the training split, or
-    of the epoch's fresh. `index` is that of the first step."""
+    of the epoch's fresh. `index` is that of the first step. With `batch_size`, they may be dealt
+    to its steps in another order."""
 
     epoch: int
     index: int
     pictures: list[int]
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,15 @@ class Batch:
         return self.each(Tensor.pin_memory)
 
     def split(self, size: int) -> Iterator[Batch]:
-        """Batches of `size` pictures, the last one of what is left; no copies."""
+        """Batches of `size` pictures, each as wide as its widest, the last one of what is left; no
+        copies."""
         for start in range(0, len(self.images), size):
-            yield self.each(itemgetter(slice(start, start + size)))
+            batch = self.each(itemgetter(slice(start, start + size)))
+            if batch.widths is not None:
+                widest = int(batch.widths.max())
+                widths = None if bool((batch.widths == widest).all()) else batch.widths
+                batch = replace(batch, images=batch.images[..., :widest], widths=widths)
+            yield batch
 
     def to(self, device: torch.device) -> Batch:
         """On that device, but for the target lengths, which the loss wants on the CPU."""

@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from utils.data.joined import counts_of
+from utils.data.widths import of_like_widths
 from utils.dataset import BadRows
 from utils.errors import UserError
 from utils.training.batch import Batch, Block
@@ -63,6 +64,7 @@ class EpochBatches:
 
     def __iter__(self) -> Iterator[Block]:
         size = self.batch_size * self.steps_at_once
+        may_deal = self.batch_size if len(self.shares) < 2 else None
         first = self.first_step - self.first_step % self.steps_at_once
         for epoch in range(self.first_epoch, self.num_epochs):
             rng = np.random.default_rng([self.seed, epoch])
@@ -71,18 +73,16 @@ class EpochBatches:
                 order = self._by_width(order, self.widths, rng)
             for index in range(first, self.steps_per_epoch, self.steps_at_once):
                 start = index * self.batch_size
-                yield Block(epoch, index, order[start : start + size].tolist())
+                yield Block(epoch, index, order[start : start + size].tolist(), may_deal)
             first = 0
 
     def _by_width(
         self, order: np.ndarray, widths: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        whole = self.num_pictures - self.num_pictures % self.batch_size  # the last batch is smaller
-        for start in range(0, whole, WINDOW * self.batch_size):
-            window = order[start : min(start + WINDOW * self.batch_size, whole)]
-            window = window[widths[window % len(widths)].argsort(kind="stable")]
-            batches = window.reshape(-1, self.batch_size)
-            order[start : start + len(window)] = rng.permutation(batches).reshape(-1)
+        for start in range(0, len(order), WINDOW * self.batch_size):
+            window = order[start : start + WINDOW * self.batch_size]
+            dealt = of_like_widths(widths[window % len(widths)], self.batch_size, rng)
+            order[start : start + len(window)] = window[dealt]
         return order
 
     def _shared_order(self, epoch: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from utils.changes import LEVELS, beside, varied
 from utils.data.joined import JoinedRows
+from utils.data.widths import of_like_widths
 from utils.dataset import Row
 from utils.errors import UserError
 from utils.picture import (
@@ -35,6 +36,9 @@ from utils.training.labels import WIDTH_STRIDE
 
 MOST_SKIPPED = 1000
 """Bad pictures in a row."""
+
+DRAWN_AT_ONCE = 4
+"""Steps of drawn pictures that keep their ratio: dealt by width, they are half as wide."""
 
 TRIES = 200
 """Texts that are drawn until a charset leaves something of one."""
@@ -91,8 +95,11 @@ class TrainingPictures:
         self._fast: FreshPictures | None = None
 
     def steps_at_once(self, batch_size: int) -> int:
-        """Steps whose pictures are best made together: more than 1 for the fast renderer."""
-        return max(1, self._together.block_size // batch_size) if self._together else 1
+        """Steps whose pictures are best made together: more than 1 for the fast renderer, and
+        where drawn pictures keep their ratio: their widths are known once they are drawn."""
+        if self._together:
+            return max(1, self._together.block_size // batch_size)
+        return DRAWN_AT_ONCE if self.recipe and self.fresh and self.spec.keep_ratio else 1
 
     def __getitem__(self, block: Block) -> Batch:
         if self._together is not None and self.fresh == 1:
@@ -108,6 +115,10 @@ class TrainingPictures:
             else:
                 items.append(self._draw(self.recipe, block.epoch, index))
                 read.append(place)
+        if self._together is None and block.batch_size and self.spec.keep_ratio:
+            widths = np.array([picture.shape[2] for picture, _ in items])
+            dice = np.random.default_rng([self.seed, block.epoch, block.index])
+            items = [items[i] for i in of_like_widths(widths, block.batch_size, dice)]
         if self._together is None or not drawn:
             return collate(items, self.charset, bad)
         fresh = self._draw_together(self._together, block, len(drawn))
