@@ -125,6 +125,7 @@ def test_a_scaled_glyph_stands_on_the_line_or_hangs():
 def test_numbers_and_loose_words_are_drawn_so(words):
     recipe = replace(PRINTABLE, words=str(words), fonts=(MONO,), number_share=1.0)
     for share, name in ((0.0, "small_decimals"), (1.0, "loose")):
-        with mock.patch(f"utils.synth.scene.{name}", wraps=getattr(lettering, name)) as called:
+        wrapped = getattr(lettering, name)
+        with mock.patch(f"utils.synth.lettering.{name}", wraps=wrapped) as called:
             WordRenderer(replace(recipe, loose=share)).draw(0)
         assert called.call_count == 1

@@ -21,6 +21,7 @@ from utils.errors import UserError, run_script
 from utils.picture import ImageSpec
 from utils.synth.fonts import find_fonts
 from utils.synth.scene import WordRenderer
+from utils.synth.words import LOOK_VERSION
 from utils.text.charset import Charset
 from utils.training.batch import Block
 from utils.training.pictures import TrainingPictures
@@ -156,9 +157,10 @@ def test_a_recipe_of_values_out_of_range_is_told(tmp_path, words, values, told):
 def test_a_set_of_an_older_look_is_not_gone_on_with(tmp_path, words, capsys):
     assert make(tmp_path / "set", words) == 0
     path = tmp_path / "set/dataset.json"
-    path.write_text(path.read_text("utf-8").replace('"format_version": 2', '"format_version": 1'))
+    described = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**described, "format_version": LOOK_VERSION - 1}), "utf-8")
     assert make(tmp_path / "set", words, "--resume") == 2
-    assert "dataset.json format 2: the set in" in capsys.readouterr().err
+    assert f"dataset.json format {LOOK_VERSION - 1}: the set in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

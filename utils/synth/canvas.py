@@ -9,6 +9,10 @@ from utils.picture import LUMA
 
 GREY = np.array(LUMA, np.float32)
 
+Painted = tuple[np.ndarray, np.ndarray]
+"""A canvas (H, W, channels) of 0..255, and what its letters are painted with, which broadcasts to
+it."""
+
 
 def arched(ink: np.ndarray, bend: float) -> np.ndarray:
     """Letters (h, w) along an arch, `bend` of their height high; below 0 it hangs down."""
@@ -45,6 +49,11 @@ def grain(shape: tuple[int, ...], channels: int, strength: float, noise) -> np.n
 def grey_of(colour: np.ndarray) -> float:
     """Its level, of a colour (1,) or (3,)."""
     return float(colour @ GREY) if len(colour) == 3 else float(colour[0])
+
+
+def in_channels(colour: np.ndarray, channels: int) -> np.ndarray:
+    """(channels,) of a colour (3,): as it is, or its grey."""
+    return colour if channels == 3 else (colour @ GREY)[None]
 
 
 def as_picture(canvas: np.ndarray) -> Image.Image:

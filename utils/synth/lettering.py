@@ -19,6 +19,11 @@ def as_set(index: int, glyph: Glyph) -> Glyph:
     return glyph
 
 
+def both(one: Change, other: Change) -> Change:
+    """The one, then the other."""
+    return lambda index, glyph: other(index, one(index, glyph))
+
+
 def small_decimals(text: str, rng: random.Random) -> Change:
     """In half of the texts, digits behind a decimal point are smaller, as meters and prices have
     them; some hang from the top of the line."""

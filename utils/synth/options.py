@@ -60,6 +60,9 @@ class GenerateOptions:
         0.0, "share of words whose letters stand apart, each turned and moved", least=0, most=1
     )
     white: float = option(0.0, "share of words on plain white", least=0, most=1)
+    display: float = option(
+        0.0, "share of words on the photographed display of a meter", least=0, most=1
+    )
     augment: str = option("medium", "how much words are turned, bent, blurred...", tuple(LEVELS))
     seed: int = option(0, "the same seed draws the same pictures")
     num_workers: int | None = option(
@@ -106,6 +109,7 @@ class GenerateOptions:
             self.lines,
             self.loose,
             self.white,
+            self.display,
         )
 
     def problems(self) -> list[str]:
@@ -146,7 +150,7 @@ class GenerateOptions:
 IDLE = {
     "captcha": (
         "words", "number_share", "random_share", "letter_colors", "lines", "loose", "white",
-        "augment",
+        "display", "augment",
     ),
     "word": ("width", "renderer"),
 }  # fmt: skip

@@ -9,9 +9,10 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from utils.changes import augmented
 from utils.errors import UserError
-from utils.synth.canvas import GREY, arched, as_picture, grain, grey_of, paste
+from utils.synth import display, layout, lettering
+from utils.synth.canvas import Painted, arched, as_picture, grain, grey_of, in_channels, paste
 from utils.synth.fonts import Face
-from utils.synth.lettering import loose, small_decimals
+from utils.synth.layout import Layout, Place
 from utils.synth.words import LEAST_RATIO, NO_FONT, Texts, WordRecipe
 from utils.text.decoding import steps_needed
 
@@ -25,7 +26,7 @@ TRIES = 50
 """Fonts that are tried for a text, and then texts, before a recipe is given up."""
 
 LEAST_CONTRAST = 40
-"""Levels of grey between letters and ground."""
+"""Levels of grey between letters and ground; half of it where each letter has its own colour."""
 
 
 class WordRenderer:
@@ -71,39 +72,33 @@ class WordRenderer:
         return self._faces[path]
 
     def _picture(self, text: str, face: Face) -> Image.Image:
-        rng, most = self._rng, self.recipe.height
+        rng = self._rng
         noise = np.random.default_rng(rng.getrandbits(64))
-        spacing = FONT_SIZE * max(0.0, rng.gauss(0.0, 0.08) if rng.random() < 0.3 else 0.0)
-        is_loose = self._lot(self.recipe.loose)
-        if is_loose:
-            spacing, change = loose(face.size, rng)
-        else:
-            change = small_decimals(text, rng)
-        ink, starts = face.write_letters(text, spacing, change)
-        if rng.random() < 0.1 and len(text) > 3:
-            ink = arched(ink, rng.uniform(-0.35, 0.35))
-        height = max(LEAST_HEIGHT, round(most * rng.uniform(1 / 3, 1)))
-        letters, starts = self._placed(ink, starts, height, steps_needed(text), is_loose)
+        place = (
+            layout.display if self._lot(self.recipe.display)
+            else layout.loose if self._lot(self.recipe.loose)
+            else layout.close
+        )  # fmt: skip
+        is_display = place is layout.display
+        ink, starts = self._written(text, face, place)
+        letters, starts = self._placed(ink, starts, place(rng), steps_needed(text))
+        if is_display:
+            display.add_print(letters, rng)
         if rng.random() < 0.1:
             self._add_neighbours(letters, face)
-        is_white = self._lot(self.recipe.white)
-        ground = np.full(self._channels, 255, np.float32) if is_white else self._colour()
-        paint = self._paint_on(ground)
-        if is_white:
-            canvas = np.full((*letters.shape, self._channels), 255, np.float32)
+        if is_display:
+            canvas, paint = display.window(letters.shape, self._channels, rng, noise)
         else:
-            canvas = self._ground(letters.shape, ground, paint, noise)
+            canvas, paint = self._paper(letters.shape, starts, noise)
         covered = letters.astype(np.float32)[:, :, None] / 255
         effect = rng.random()
         if effect < 0.25:
             other = self._colour()
             around = self._shadow(letters) if effect < 0.15 else self._outline(letters)
             canvas += around[:, :, None] * (other - canvas)
-        if rng.random() < 0.15:  # letters that are not of one colour
-            paint = paint + grain(letters.shape, self._channels, 30, noise)
-        if self._lot(self.recipe.letter_colors):
-            paint = self._paint_by_letter(starts, letters.shape[1], ground)
         canvas += covered * rng.uniform(0.75, 1) * (paint - canvas)
+        if is_display:
+            display.add_glare(canvas, rng)
         picture = as_picture(canvas)
         if self._lot(self.recipe.lines):
             self._add_lines(picture)
@@ -113,28 +108,37 @@ class WordRenderer:
         """Whether a picture is one of that share; a share of 0 takes nothing from the stream."""
         return share > 0 and self._rng.random() < share
 
-    def _margin(self, usual: float, least: float, is_loose: bool) -> float:
-        """In heights of the letters; below 0 it cuts letters."""
+    def _written(self, text: str, face: Face, place: Place) -> tuple[np.ndarray, np.ndarray]:
+        """(h, w): the letters as they stand on their line; and where each of them starts."""
         rng = self._rng
-        return rng.uniform(0, 1) if is_loose else max(least, rng.gauss(usual, usual))
+        spacing = FONT_SIZE * max(0.0, rng.gauss(0.0, 0.08) if rng.random() < 0.3 else 0.0)
+        if place is layout.loose:
+            spacing, change = lettering.loose(face.size, rng)
+        else:
+            change = lettering.small_decimals(text, rng)
+        if place is layout.display:
+            change = lettering.both(display.unlit(face, rng), change)
+        ink, starts = face.write_letters(text, spacing, change)
+        if place is not layout.display and rng.random() < 0.1 and len(text) > 3:
+            ink = arched(ink, rng.uniform(-0.35, 0.35))
+        return ink, starts
 
     def _placed(
-        self, ink: np.ndarray, starts: np.ndarray, height: int, steps: int, is_loose: bool
+        self, ink: np.ndarray, starts: np.ndarray, how: Layout, steps: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(height, W): the letters scaled, stretched a little, with margins that may cut them
-        (wide ones where they stand loose); and where each of them starts."""
-        rng = self._rng
-        top, bottom = (self._margin(0.08, -0.04, is_loose) for _ in range(2))
-        letters = height / (1 + top + bottom)
-        width = ink.shape[1] / ink.shape[0] * letters * 2 ** rng.uniform(-0.5, 0.5)
+        """(height, W): the letters scaled, stretched, with margins that may cut them; and where
+        each of them starts."""
+        height = max(LEAST_HEIGHT, round(self.recipe.height * how.height))
+        letters = height / (1 + how.top + how.bottom)
+        width = ink.shape[1] / ink.shape[0] * letters * how.stretch
         width = max(width, height * LEAST_RATIO * steps)
-        beside = letters * (2 if is_loose else 1)
-        left, right = (self._margin(0.1, -0.02, is_loose) * beside for _ in range(2))
+        left, top = how.left * letters, how.top * letters
         size = (max(1, round(width)), max(1, round(letters)))
         scaled = np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BILINEAR))
-        whole = max(round(width + left + right), round(height * LEAST_RATIO * steps), 8)
+        whole = left + width + how.right * letters
+        whole = max(round(whole), round(height * LEAST_RATIO * steps), 8)
         placed = np.zeros((height, whole), np.uint8)
-        paste(placed, scaled, round(left), round(top * letters))
+        paste(placed, scaled, round(left), round(top))
         return placed, starts * size[0] / ink.shape[1] + left
 
     def _add_neighbours(self, letters: np.ndarray, face: Face) -> None:
@@ -163,20 +167,19 @@ class WordRenderer:
             colour = [level + rng.uniform(-12, 12) for _ in range(3)]
         else:
             colour = [rng.uniform(0, 255) for _ in range(3)]
-        levels = np.array(colour, np.float32).clip(0, 255)
-        return levels if self._channels == 3 else (levels @ GREY)[None]
+        return in_channels(np.array(colour, np.float32).clip(0, 255), self._channels)
 
-    def _paint_on(self, ground: np.ndarray) -> np.ndarray:
+    def _paint_on(self, ground: np.ndarray, least: float = LEAST_CONTRAST) -> np.ndarray:
         """A colour that can be seen on that ground."""
         for _ in range(TRIES):
             paint = self._colour()
-            if abs(grey_of(paint) - grey_of(ground)) >= LEAST_CONTRAST:
+            if abs(grey_of(paint) - grey_of(ground)) >= least:
                 return paint
         return 255 - ground if grey_of(ground) < 80 else ground * 0
 
     def _paint_by_letter(self, starts: np.ndarray, width: int, ground: np.ndarray) -> np.ndarray:
         """(1, width, channels): a colour for each letter, from where it starts."""
-        paints = np.stack([self._paint_on(ground) for _ in starts])
+        paints = np.stack([self._paint_on(ground, LEAST_CONTRAST / 2) for _ in starts])
         letter = np.searchsorted(np.sort(starts)[1:], np.arange(width), side="right")
         return paints[letter][None]
 
@@ -184,11 +187,26 @@ class WordRenderer:
         rng, (width, height) = self._rng, picture.size
         draw = ImageDraw.Draw(picture)
         is_black = rng.random() < 0.5
-        for _ in range(rng.randint(1, 5)):
+        for _ in range(rng.randint(1, 8)):
             ends = [rng.randrange(side) for side in (width, height, width, height)]
             colour = tuple(int(level) for level in self._colour() * (not is_black))
             thick = rng.randint(1, max(1, height // 24))
             draw.line(ends, colour if len(colour) == 3 else colour[0], thick)
+
+    def _paper(self, shape: tuple[int, ...], starts: np.ndarray, noise) -> Painted:
+        rng = self._rng
+        if self._lot(self.recipe.white):
+            ground = np.full(self._channels, 255, np.float32)
+            canvas, paint = np.full((*shape, self._channels), ground), self._paint_on(ground)
+        else:
+            ground = self._colour()
+            paint = self._paint_on(ground)
+            canvas = self._ground(shape, ground, paint, noise)
+        if self._lot(self.recipe.letter_colors):
+            return canvas, self._paint_by_letter(starts, shape[1], ground)
+        if rng.random() < 0.15:  # letters that are not of one colour
+            return canvas, paint + grain(shape, self._channels, 30, noise)
+        return canvas, paint
 
     def _ground(
         self, shape: tuple[int, ...], colour: np.ndarray, paint: np.ndarray, noise

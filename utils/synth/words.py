@@ -20,11 +20,11 @@ from utils.text.decoding import steps_needed
 SYSTEM_WORDS = Path("/usr/share/dict/words")
 """Where Unix systems keep a word list; Debian's comes with wamerican and the like."""
 
-SHARES = ("number_share", "random_share", "letter_colors", "lines", "loose", "white")
+SHARES = ("number_share", "random_share", "letter_colors", "lines", "loose", "white", "display")
 
 NO_FONT = "--fonts: a recipe of words needs a font or more; give some"
 
-LOOK_VERSION = 2
+LOOK_VERSION = 3
 """Goes up when the same seed comes to draw other words; 2 brought fading to --augment, random
 strings in one case, and small decimals."""
 
@@ -60,6 +60,8 @@ class WordRecipe:
     """Share of words whose letters stand apart, each turned and moved, in much empty ground."""
     white: float = 0.0
     """Share of words on plain white."""
+    display: float = 0.0
+    """Share of words as the photographed display of a meter shows them."""
 
     @property
     def charset(self) -> Charset:

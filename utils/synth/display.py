@@ -1,0 +1,134 @@
+"""The displays of meters and instruments as photographs show them: unlit segments, small print
+beside the digits, the frame of the window, and light on its glass."""
+
+from __future__ import annotations
+
+import colorsys
+import random
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from utils.synth.canvas import Painted, grain, in_channels, paste
+from utils.synth.fonts import Face, Glyph
+from utils.synth.lettering import Change, as_set
+
+PRINT = ("kWh", "kW h", "kVAh", "CkWh", "kVA", "CUM", "MD", "TOT", "V", "A", "Hz", "kW", "kg", "lb",
+         "m3", "L1", "L2", "L3", "bar", "rpm", "ppm", "SET", "MAX", "MIN", "AM", "PM", "C", "F",
+         "%", "Ø", "=", "~", ">")  # fmt: skip
+"""What stands beside the digits, and is not read."""
+
+
+def unlit(face: Face, rng: random.Random) -> Change:
+    """In a third of the displays, the segments that are off show faintly: an 8 behind each
+    character that is as wide."""
+    eight = face.glyph("8")
+    if eight is None or rng.random() > 1 / 3:
+        return as_set
+    faint = replace(eight, ink=(eight.ink * rng.uniform(0.03, 0.2)).astype(np.uint8))
+
+    def change(index: int, glyph: Glyph) -> Glyph:
+        is_digit = abs(glyph.advance - eight.advance) < 1
+        return over(glyph, faint) if is_digit else glyph
+
+    return change
+
+
+def over(glyph: Glyph, other: Glyph) -> Glyph:
+    """Both where they stand, the brighter of the two."""
+    left, top = min(glyph.left, other.left), min(glyph.top, other.top)
+    right = max(each.left + each.ink.shape[1] for each in (glyph, other))
+    bottom = max(each.top + each.ink.shape[0] for each in (glyph, other))
+    ink = np.zeros((bottom - top, right - left), np.uint8)
+    for each in (glyph, other):
+        paste(ink, each.ink, each.left - left, each.top - top)
+    return Glyph(ink, left, top, glyph.advance)
+
+
+@cache
+def _print_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def add_print(letters: np.ndarray, rng: random.Random) -> None:
+    """In half of the displays, small words behind the digits, where there is room, and at the top
+    and the bottom, where the edge cuts them."""
+    height, width = letters.shape
+    if rng.random() < 0.5:
+        return
+    end = np.flatnonzero(letters.any(axis=0))[-1]
+    for _ in range(rng.randint(1, 3)):
+        ink = printed(rng.choice(PRINT), max(6, round(height * rng.uniform(0.18, 0.45))))
+        high, wide = ink.shape
+        if rng.random() < 0.6:
+            x, y = end + height * rng.uniform(0.05, 0.3), rng.uniform(0, height - high / 2)
+        else:
+            x, seen = rng.uniform(-wide / 2, width), min(0.2 * height, high)
+            y = seen - high if rng.random() < 0.5 else height - seen
+        paste(letters, ink, round(x), round(y))
+
+
+def printed(text: str, size: int) -> np.ndarray:
+    """Coverage 0..255 (h, w) of a text in the font that Pillow brings."""
+    font = _print_font(size)
+    left, top, right, bottom = font.getbbox(text)
+    image = Image.new("L", (max(1, round(right - left)), max(1, round(bottom - top))))
+    ImageDraw.Draw(image).text((-left, -top), text, 255, font)
+    return np.asarray(image)
+
+
+def window(shape: tuple[int, ...], channels: int, rng: random.Random, noise) -> Painted:
+    """Dark digits on a lit ground, at times lit ones on a dark ground, and at times with the edges
+    of the window."""
+    ground, paint = (in_channels(colour, channels) for colour in colours(rng))
+    canvas = np.full((*shape, channels), ground)
+    if rng.random() < 0.3:
+        canvas += grain(shape, channels, rng.uniform(5, 45), noise)
+    if rng.random() < 0.5:
+        add_frame(canvas, rng)
+    return canvas, paint
+
+
+def colours(rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
+    """(3,) of the window and of the digits, 0..255."""
+    hsv = rng.random(), rng.random() ** 0.5, rng.uniform(0.4, 1)
+    bright = np.array(colorsys.hsv_to_rgb(*hsv), np.float32) * 255
+    dark = (bright * rng.uniform(0.05, 0.6) + rng.uniform(-12, 12)).clip(0, 255)
+    return (dark, bright) if rng.random() < 0.15 else (bright, dark)
+
+
+def add_frame(canvas: np.ndarray, rng: random.Random) -> None:
+    """Edges of the window along one to three sides of canvas (H, W, Ch), aslant as a camera sees
+    them, sharp or soft."""
+    height, width = canvas.shape[:2]
+    image = Image.new("L", (width, height))
+    draw, far = ImageDraw.Draw(image), height * 0.2
+    for side in rng.sample(range(4), rng.randint(1, 3)):
+        one, other = (rng.uniform(-0.3 * far, far) for _ in range(2))
+        draw.polygon({
+            0: [(0, 0), (width, 0), (width, other), (0, one)],
+            1: [(0, height), (width, height), (width, height - other), (0, height - one)],
+            2: [(0, 0), (0, height), (other, height), (one, 0)],
+            3: [(width, 0), (width, height), (width - other, height), (width - one, 0)],
+        }[side], 255)  # fmt: skip
+    if rng.random() < 0.5:
+        image = image.filter(ImageFilter.BoxBlur(rng.uniform(0.5, 2)))
+    level = rng.uniform(0, 70) if rng.random() < 0.7 else rng.uniform(120, 255)
+    covered = np.asarray(image, np.float32)[:, :, None] / 255 * rng.uniform(0.5, 1)
+    canvas += covered * (level - canvas)
+
+
+def add_glare(canvas: np.ndarray, rng: random.Random) -> None:
+    """In a third of the displays, one or two spots of light on the glass of canvas (H, W, Ch)."""
+    if rng.random() > 0.3:
+        return
+    height, width = canvas.shape[:2]
+    y, x = np.ogrid[:height, :width]
+    for _ in range(rng.randint(1, 2)):
+        radius = height * rng.uniform(0.1, 1.2)
+        far = ((y - rng.uniform(0, height)) / radius) ** 2
+        far = far + ((x - rng.uniform(0, width)) / radius / rng.uniform(1, 3)) ** 2
+        light = np.exp(-far).astype(np.float32)[:, :, None] * rng.uniform(0.3, 0.95)
+        canvas += light * (255 - canvas)

@@ -1,0 +1,44 @@
+"""How a text stands in its picture: how high, how wide, and how much is around it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Margins are in heights of the letters; below 0 they cut letters."""
+
+    height: float
+    """Of the picture, as a share of the tallest."""
+    stretch: float
+    """Width of the letters, times what the font gives them."""
+    top: float
+    bottom: float
+    left: float
+    right: float
+
+
+Place = Callable[[random.Random], Layout]
+
+
+def close(rng: random.Random) -> Layout:
+    """As words are cut out of a photograph."""
+    top, bottom = (max(-0.04, rng.gauss(0.08, 0.08)) for _ in range(2))
+    left, right = (max(-0.02, rng.gauss(0.1, 0.1)) for _ in range(2))
+    return Layout(rng.uniform(1 / 3, 1), 2 ** rng.uniform(-0.5, 0.5), top, bottom, left, right)
+
+
+def loose(rng: random.Random) -> Layout:
+    """Small letters in much empty ground, as some captchas have them."""
+    top, bottom, left, right = (rng.uniform(0, 2) for _ in range(4))
+    return Layout(rng.uniform(2 / 3, 1), 2 ** rng.uniform(-0.5, 0.5), top, bottom, left, right)
+
+
+def display(rng: random.Random) -> Layout:
+    """The window of a meter: wide digits, and at times room behind them."""
+    top, bottom, left = (rng.uniform(-0.03, 0.3) for _ in range(3))
+    right = rng.uniform(-0.03, 0.3) if rng.random() < 0.5 else rng.uniform(0.3, 1.5)
+    return Layout(rng.uniform(1 / 2, 1), 2 ** rng.uniform(-0.2, 0.8), top, bottom, left, right)
