@@ -40,6 +40,7 @@ def test_the_case_of_a_folded_charset():
 def test_one_case_of_a_charset_stands_for_both():
     lower = fold_case(Charset("ABc1ßİ", "few", drops=True), str.lower)[0]
     assert (lower.characters, lower.name) == ("abc1ßİ", "few, lower case")
+    assert fold_case(lower, str.lower)[0] == lower
     assert lower.fold("aAbBcC1ß-İ?") == "aabbcc1ßİ"
     upper = fold_case(Charset("aAb"), str.upper)[0]
     assert (upper.characters, upper.alike) == ("AB", ("Aa", "Bb"))

@@ -46,8 +46,9 @@ def fold_case(
         names[key] = name
         others = "".join(dict.fromkeys(known + "".join(sorted(new)))).replace(name, "")
         alike += [name + others] if others else []
-    word = "ignoring" if convert is None else convert.__name__
-    folded = Charset("".join(names.values()), f"{charset.name}, {word} case", tuple(alike))
+    how = f", {'ignoring' if convert is None else convert.__name__} case"
+    name = charset.name.removesuffix(how) + how
+    folded = Charset("".join(names.values()), name, tuple(alike))
     folded = replace(folded, drops=charset.drops)
     numbers = [folded.encode(names[find(label)])[0] for label in range(1, charset.num_classes)]
     return folded, np.array([BLANK, *numbers])
