@@ -50,17 +50,23 @@ def test_a_point_that_is_narrower_has_no_segments_behind_it():
         assert display.unlit(face, random.Random(0)) is as_set
 
 
-def test_small_print_is_behind_the_digits_or_at_the_edge():
+def test_room_is_what_lies_around_the_letters():
+    letters = np.zeros((50, 200), np.uint8)
+    letters[12:38, 20:120] = 1
+    assert display.Room.around(letters) == display.Room(12, 12, 20, 80)
+
+
+def test_small_print_is_behind_the_digits_or_above_or_below():
     behind = edge = 0
     for seed in range(200):
         letters = np.zeros((50, 200), np.uint8)
         letters[12:38, 20:120] = 100
-        display.add_print(letters, random.Random(seed))
-        behind += letters[12:38, 125:].any()
-        edge += letters[[0, -1], :115].any()
-        assert (letters[12:38, 20:118] == 100).all()
+        display.add_print(letters, display.Room.around(letters), random.Random(seed))
+        behind += letters[12:38, 120:].any()
+        edge += letters[:12, :115].any() or letters[38:, :115].any()
+        assert (letters[12:38, 20:120] == 100).all()
     assert 40 < behind < 110
-    assert 20 < edge < 100
+    assert 30 < edge < 110
 
 
 def test_windows_are_lit_or_dark_and_their_digits_can_be_seen():
@@ -77,17 +83,21 @@ def test_windows_are_lit_or_dark_and_their_digits_can_be_seen():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_edges_of_the_window_leave_its_middle(channels):
-    framed = 0
-    for seed in range(60):
+def test_the_edges_of_the_window_leave_the_letters(channels):
+    room, seen = display.Room(0, 8, 20, 30), []
+    for seed in range(120):
         rng, noise = random.Random(seed), np.random.default_rng(seed)
-        canvas, paint = display.window((40, 160), channels, rng, noise)
+        canvas, paint = display.window((40, 160), room, channels, rng, noise)
         assert canvas.shape == (40, 160, channels)
         assert paint.shape == (channels,)
-        plain = canvas[12:28, 40:120]
-        if np.ptp(plain, axis=(0, 1)).max() == 0:
-            framed += (canvas != plain[0, 0]).any()
-    assert framed > 10
+        if np.ptp(canvas[:30, 24:126], axis=(0, 1)).max() > 0:
+            continue  # a clouded ground
+        changed = (canvas != canvas[0, 80]).any(axis=2)
+        assert not changed[:30, 24:126].any()
+        seen.append([changed[34:, 80].any(), changed[15, :16].any(), changed[15, 134:].any()])
+    assert len(seen) > 60
+    assert (np.mean(seen, axis=0) > 0.1).all()
+    assert (np.mean(seen, axis=0) < 0.6).all()
 
 
 def test_light_on_the_glass_makes_it_brighter_in_places():

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import colorsys
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -52,21 +52,39 @@ def _print_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def add_print(letters: np.ndarray, rng: random.Random) -> None:
-    """In half of the displays, small words behind the digits, where there is room, and at the top
-    and the bottom, where the edge cuts them."""
+@dataclass(frozen=True)
+class Room:
+    """Pixels around the letters on each side: what is drawn there leaves them whole."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @classmethod
+    def around(cls, letters: np.ndarray) -> Room:
+        (top, bottom), (left, right) = (
+            np.flatnonzero(letters.any(axis=axis))[[0, -1]] for axis in (1, 0)
+        )
+        height, width = letters.shape
+        return cls(int(top), int(height - 1 - bottom), int(left), int(width - 1 - right))
+
+
+def add_print(letters: np.ndarray, room: Room, rng: random.Random) -> None:
+    """In half of the displays, small words behind the digits, and above and below, where the edge
+    cuts them."""
     height, width = letters.shape
     if rng.random() < 0.5:
         return
-    end = np.flatnonzero(letters.any(axis=0))[-1]
     for _ in range(rng.randint(1, 3)):
         ink = printed(rng.choice(PRINT), max(6, round(height * rng.uniform(0.18, 0.45))))
         high, wide = ink.shape
         if rng.random() < 0.6:
-            x, y = end + height * rng.uniform(0.05, 0.3), rng.uniform(0, height - high / 2)
+            x = width - room.right + height * rng.uniform(0.05, 0.3)
+            y = rng.uniform(0, height - high / 2)
         else:
-            x, seen = rng.uniform(-wide / 2, width), min(0.2 * height, high)
-            y = seen - high if rng.random() < 0.5 else height - seen
+            x = rng.uniform(-wide / 2, width)
+            y = room.top - high if rng.random() < 0.5 else height - room.bottom
         paste(letters, ink, round(x), round(y))
 
 
@@ -79,15 +97,15 @@ def printed(text: str, size: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def window(shape: tuple[int, ...], channels: int, rng: random.Random, noise) -> Painted:
+def window(shape: tuple[int, ...], room: Room, channels: int, rng: random.Random, noise) -> Painted:
     """Dark digits on a lit ground, at times lit ones on a dark ground, and at times with the edges
     of the window."""
     ground, paint = (in_channels(colour, channels) for colour in colours(rng))
     canvas = np.full((*shape, channels), ground)
     if rng.random() < 0.3:
         canvas += grain(shape, channels, rng.uniform(5, 45), noise)
-    if rng.random() < 0.5:
-        add_frame(canvas, rng)
+    if rng.random() < 0.6:
+        add_frame(canvas, room, rng)
     return canvas, paint
 
 
@@ -99,20 +117,27 @@ def colours(rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
     return (dark, bright) if rng.random() < 0.15 else (bright, dark)
 
 
-def add_frame(canvas: np.ndarray, rng: random.Random) -> None:
-    """Edges of the window along one to three sides of canvas (H, W, Ch), aslant as a camera sees
-    them, sharp or soft."""
+def add_frame(canvas: np.ndarray, room: Room, rng: random.Random) -> None:
+    """Edges of the window on one to four sides of canvas (H, W, Ch), as far as there is room:
+    a border up to the picture's edge or a line, aslant as a camera sees them, sharp or soft."""
     height, width = canvas.shape[:2]
     image = Image.new("L", (width, height))
-    draw, far = ImageDraw.Draw(image), height * 0.2
-    for side in rng.sample(range(4), rng.randint(1, 3)):
-        one, other = (rng.uniform(-0.3 * far, far) for _ in range(2))
-        draw.polygon({
-            0: [(0, 0), (width, 0), (width, other), (0, one)],
-            1: [(0, height), (width, height), (width, height - other), (0, height - one)],
-            2: [(0, 0), (0, height), (other, height), (one, 0)],
-            3: [(width, 0), (width, height), (width - other, height), (width - one, 0)],
-        }[side], 255)  # fmt: skip
+    draw = ImageDraw.Draw(image)
+    line = max(1.0, height * rng.uniform(0.02, 0.07)) if rng.random() < 0.5 else np.inf
+    for side in rng.sample(("top", "bottom", "left", "right"), rng.randint(1, 4)):
+        far = min(getattr(room, side), 0.5 * height)
+        one, other = (rng.uniform(0, far) for _ in range(2))
+        along = width if side in ("top", "bottom") else height
+        ends = [(0, one), (along, other), (along, other - line), (0, one - line)]
+        shape = [(x, max(y, -height)) for x, y in ends]  # as if the side were the top
+        if side in ("left", "right"):
+            shape = [(y, x) for x, y in shape]
+        if side == "right":
+            shape = [(width - x, y) for x, y in shape]
+        if side == "bottom":
+            shape = [(x, height - y) for x, y in shape]
+        if far >= 1:
+            draw.polygon(shape, 255)
     if rng.random() < 0.5:
         image = image.filter(ImageFilter.BoxBlur(rng.uniform(0.5, 2)))
     level = rng.uniform(0, 70) if rng.random() < 0.7 else rng.uniform(120, 255)

@@ -39,6 +39,7 @@ def loose(rng: random.Random) -> Layout:
 
 def display(rng: random.Random) -> Layout:
     """The window of a meter: wide digits, and at times room behind them."""
-    top, bottom, left = (rng.uniform(-0.03, 0.3) for _ in range(3))
+    top, bottom = (rng.uniform(-0.03, 0.3) for _ in range(2))
+    left = rng.uniform(-0.03, 0.3) if rng.random() < 0.6 else rng.uniform(0.3, 1)
     right = rng.uniform(-0.03, 0.3) if rng.random() < 0.5 else rng.uniform(0.3, 1.5)
     return Layout(rng.uniform(1 / 2, 1), 2 ** rng.uniform(-0.2, 0.8), top, bottom, left, right)

@@ -82,12 +82,13 @@ class WordRenderer:
         is_display = place is layout.display
         ink, starts = self._written(text, face, place)
         letters, starts = self._placed(ink, starts, place(rng), steps_needed(text))
+        room = display.Room.around(letters)
         if is_display:
-            display.add_print(letters, rng)
+            display.add_print(letters, room, rng)
         if rng.random() < 0.1:
             self._add_neighbours(letters, face)
         if is_display:
-            canvas, paint = display.window(letters.shape, self._channels, rng, noise)
+            canvas, paint = display.window(letters.shape, room, self._channels, rng, noise)
         else:
             canvas, paint = self._paper(letters.shape, starts, noise)
         covered = letters.astype(np.float32)[:, :, None] / 255
