@@ -14,7 +14,7 @@ from word_set import PRINTABLE
 
 from utils.synth import display
 from utils.synth.canvas import grey_of
-from utils.synth.fonts import Face
+from utils.synth.fonts import Face, Glyph
 from utils.synth.lettering import as_set
 from utils.synth.scene import WordRenderer
 
@@ -100,15 +100,17 @@ def test_the_edges_of_the_window_leave_the_letters(channels):
     assert (np.mean(seen, axis=0) < 0.6).all()
 
 
-def test_light_on_the_glass_makes_it_brighter_in_places():
-    shone = 0
-    for seed in range(100):
+def test_light_and_shadow_fall_on_some_of_the_displays():
+    lighter = darker = 0
+    for seed in range(200):
         canvas = np.full((40, 160, 3), 90, np.float32)
-        display.add_glare(canvas, random.Random(seed))
-        assert canvas.min() >= 90
+        display.add_light(canvas, random.Random(seed))
+        assert canvas.min() >= 0.3 * 90 - 1
         assert canvas.max() <= 255
-        shone += canvas.max() > 120
-    assert 15 < shone < 45
+        lighter += canvas.max() > 120
+        darker += canvas.min() < 80
+    assert 30 < lighter < 80
+    assert 20 < darker < 60
 
 
 def test_displays_among_words(words: Path):
@@ -124,3 +126,28 @@ def test_displays_among_words(words: Path):
             assert on_white == (window.call_count == shown)
             shown = window.call_count
     assert 20 < shown < 40
+
+
+def test_the_last_digit_is_smaller_in_some_or_all_behind_the_point():
+    glyph = Glyph(np.full((20, 10), 255, np.uint8), 2, -20, 14.0)
+    for text, first, least, most in (("1234", 3, 15, 38), ("1.23", 2, 45, 75), ("12", 2, 0, 0)):
+        changes = [display.small_last(text, random.Random(seed)) for seed in range(100)]
+        smaller = [change for change in changes if change is not as_set]
+        assert least <= len(smaller) <= most
+        for change in smaller:
+            assert [change(index, glyph) is glyph for index in range(4)] == [
+                index < first for index in range(4)
+            ]
+            assert 0.3 < change(3, glyph).ink.shape[0] / 20 < 0.8
+
+
+def test_sevens_have_three_segments_in_half_of_the_displays():
+    glyph = Glyph(np.full((20, 10), 255, np.uint8), 0, -20, 14.0)
+    changes = [display.plain_sevens("17", random.Random(seed)) for seed in range(60)]
+    plain = [change for change in changes if change is not as_set]
+    assert 20 < len(plain) < 40
+    assert plain[0](0, glyph) is glyph
+    seven = plain[0](1, glyph).ink
+    assert not seven[4:, :4].any()
+    assert seven[:3].all()
+    assert seven[:, 5:].all()

@@ -13,12 +13,17 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from utils.synth.canvas import Painted, grain, in_channels, paste
 from utils.synth.fonts import Face, Glyph
-from utils.synth.lettering import Change, as_set
+from utils.synth.lettering import DECIMALS, Change, as_set, both
 
 PRINT = ("kWh", "kW h", "kVAh", "CkWh", "kVA", "CUM", "MD", "TOT", "V", "A", "Hz", "kW", "kg", "lb",
-         "m3", "L1", "L2", "L3", "bar", "rpm", "ppm", "SET", "MAX", "MIN", "AM", "PM", "C", "F",
+         "mm", "L", "T", "bar", "rpm", "ppm", "SET", "MAX", "MIN", "AM", "PM", "C", "F",
          "%", "Ø", "=", "~", ">")  # fmt: skip
 """What stands beside the digits, and is not read."""
+
+
+def digits(text: str, face: Face, rng: random.Random) -> Change:
+    """What makes a font's digits those of a display."""
+    return both(both(plain_sevens(text, rng), unlit(face, rng)), small_last(text, rng))
 
 
 def unlit(face: Face, rng: random.Random) -> Change:
@@ -32,6 +37,32 @@ def unlit(face: Face, rng: random.Random) -> Change:
     def change(index: int, glyph: Glyph) -> Glyph:
         is_digit = abs(glyph.advance - eight.advance) < 1
         return over(glyph, faint) if is_digit else glyph
+
+    return change
+
+
+def small_last(text: str, rng: random.Random) -> Change:
+    """In some of the displays the last digit is smaller, or all behind the decimal point."""
+    decimals = DECIMALS.search(text)
+    if len(text) < 3 or rng.random() > (0.6 if decimals else 0.25):
+        return as_set
+    first = decimals.start(1) if decimals else len(text) - 1
+    factor, hangs = rng.uniform(0.35, 0.75), rng.random() < 0.1
+    return lambda index, glyph: glyph.scaled(factor, hangs) if index >= first else glyph
+
+
+def plain_sevens(text: str, rng: random.Random) -> Change:
+    """In half of the displays the 7 has three segments: the upper left one is off."""
+    if rng.random() < 0.5:
+        return as_set
+
+    def change(index: int, glyph: Glyph) -> Glyph:
+        if text[index] != "7":
+            return glyph
+        height, width = glyph.ink.shape
+        ink = glyph.ink.copy()
+        ink[round(0.16 * height) :, : round(0.45 * width)] = 0
+        return replace(glyph, ink=ink)
 
     return change
 
@@ -145,10 +176,24 @@ def add_frame(canvas: np.ndarray, room: Room, rng: random.Random) -> None:
     canvas += covered * (level - canvas)
 
 
+def add_light(canvas: np.ndarray, rng: random.Random) -> None:
+    """Spots of light on the glass of canvas (H, W, Ch), and the edge of a shadow, each in some of
+    the displays."""
+    if rng.random() < 0.3:
+        add_glare(canvas, rng)
+    if rng.random() < 0.2:
+        height, width = canvas.shape[:2]
+        image = Image.new("L", (width, height))
+        at, aslant = rng.uniform(0, width), rng.uniform(-height, height)
+        side = rng.choice((0, width))
+        corners = [(side, 0), (at + aslant, 0), (at - aslant, height), (side, height)]
+        ImageDraw.Draw(image).polygon(corners, 255)
+        image = image.filter(ImageFilter.BoxBlur(rng.uniform(0, 0.15) * height))
+        canvas *= 1 - rng.uniform(0.2, 0.7) * np.asarray(image, np.float32)[:, :, None] / 255
+
+
 def add_glare(canvas: np.ndarray, rng: random.Random) -> None:
-    """In a third of the displays, one or two spots of light on the glass of canvas (H, W, Ch)."""
-    if rng.random() > 0.3:
-        return
+    """One or two spots of light on the glass of canvas (H, W, Ch)."""
     height, width = canvas.shape[:2]
     y, x = np.ogrid[:height, :width]
     for _ in range(rng.randint(1, 2)):

@@ -99,7 +99,7 @@ class WordRenderer:
             canvas += around[:, :, None] * (other - canvas)
         canvas += covered * rng.uniform(0.75, 1) * (paint - canvas)
         if is_display:
-            display.add_glare(canvas, rng)
+            display.add_light(canvas, rng)
         picture = as_picture(canvas)
         if self._lot(self.recipe.lines):
             self._add_lines(picture)
@@ -115,10 +115,10 @@ class WordRenderer:
         spacing = FONT_SIZE * max(0.0, rng.gauss(0.0, 0.08) if rng.random() < 0.3 else 0.0)
         if place is layout.loose:
             spacing, change = lettering.loose(face.size, rng)
+        elif place is layout.display:
+            change = display.digits(text, face, rng)
         else:
             change = lettering.small_decimals(text, rng)
-        if place is layout.display:
-            change = lettering.both(display.unlit(face, rng), change)
         ink, starts = face.write_letters(text, spacing, change)
         if place is not layout.display and rng.random() < 0.1 and len(text) > 3:
             ink = arched(ink, rng.uniform(-0.35, 0.35))
