@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import pytest
 import torch
 from conftest import write_split
+from PIL import Image, ImageDraw
 from safetensors import safe_open
 from test_fonts import FONTS
 
@@ -29,7 +30,13 @@ LEAST_EXACT = 0.94
 LEAST_EXACT_WORDS = 0.8
 """Of 200 random strings and numbers: words of a text are easier."""
 
+LEAST_EXACT_METERS = 0.9
+
 WORDS_MODEL = SHIPPED_MODEL.with_name("words36-light.safetensors")
+METERS_MODEL = SHIPPED_MODEL.with_name("meters-light.safetensors")
+ALL_MODELS = pytest.mark.parametrize(
+    "path", [SHIPPED_MODEL, WORDS_MODEL, METERS_MODEL], ids=lambda path: path.stem
+)
 ALNUM62 = PRESETS["alnum62"]
 
 
@@ -52,7 +59,7 @@ def texts_in(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-@pytest.mark.parametrize("path", [SHIPPED_MODEL, WORDS_MODEL], ids=lambda path: path.stem)
+@ALL_MODELS
 def test_its_size_and_card(path: Path) -> None:
     assert path.stat().st_size <= 8e6
     card = path.with_suffix(".md").read_text(encoding="utf-8")
@@ -61,7 +68,7 @@ def test_its_size_and_card(path: Path) -> None:
     assert f"{parameters:,} parameters" in card
 
 
-@pytest.mark.parametrize("path", [SHIPPED_MODEL, WORDS_MODEL], ids=lambda path: path.stem)
+@ALL_MODELS
 def test_its_header_tells_no_folder_of_the_machine_that_made_it(path: Path) -> None:
     with safe_open(path, framework="pt") as file:  # as it is: from_json would clean it
         header = json.loads(file.metadata()[METADATA_KEY])
@@ -99,6 +106,37 @@ def test_it_reads_new_words() -> None:
     texts = [prediction.text for prediction in reader.read(pictures)]
     score = score_texts(zip(map(reader.charset.fold, labels), texts, strict=True))
     assert score.sequence_accuracy >= LEAST_EXACT_WORDS, score.line()
+
+
+SEGMENTS = {
+    "0": "abcdef", "1": "bc", "2": "abged", "3": "abgcd", "4": "fgbc",
+    "5": "afgcd", "6": "afgedc", "7": "abc", "8": "abcdefg", "9": "abcdfg",
+}  # fmt: skip
+ENDS = {
+    "a": (0, 0, 1, 0), "b": (1, 0, 1, 1), "c": (1, 1, 1, 2), "d": (0, 2, 1, 2),
+    "e": (0, 1, 0, 2), "f": (0, 0, 0, 1), "g": (0, 1, 1, 1),
+}  # fmt: skip
+
+
+def show(number: str, ground: int, ink: int) -> Image.Image:
+    """A display with bars for segments, in no font's shape."""
+    picture = Image.new("L", (32 * len(number) + 20, 62), ground)
+    draw = ImageDraw.Draw(picture)
+    for index, digit in enumerate(number):
+        left, top = 16 + 32 * index, 11
+        for name in SEGMENTS[digit]:
+            x, y, right, bottom = ENDS[name]
+            ends = (left + 18 * x, top + 20 * y, left + 18 * right, top + 20 * bottom)
+            draw.line(ends, ink, 4)
+    return picture
+
+
+def test_it_reads_displays_of_another_make() -> None:
+    numbers = [f"{seed * 7919 % 10**6:0{3 + seed % 4}}" for seed in range(100)]
+    pictures = [show(number, 150 + index, 20) for index, number in enumerate(numbers)]
+    texts = [found.text for found in Recognizer.load(METERS_MODEL, "cpu").read(pictures)]
+    score = score_texts(zip(numbers, texts, strict=True))
+    assert score.sequence_accuracy >= LEAST_EXACT_METERS, score.line()
 
 
 # fine-tuning
