@@ -30,7 +30,7 @@ LEAST_EXACT = 0.94
 LEAST_EXACT_WORDS = 0.8
 """Of 200 random strings and numbers: words of a text are easier."""
 
-LEAST_EXACT_METERS = 0.9
+LEAST_EXACT_METERS = 0.97
 
 WORDS_MODEL = SHIPPED_MODEL.with_name("words36-light.safetensors")
 METERS_MODEL = SHIPPED_MODEL.with_name("meters-light.safetensors")
