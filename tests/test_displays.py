@@ -54,6 +54,7 @@ def test_room_is_what_lies_around_the_letters():
     letters = np.zeros((50, 200), np.uint8)
     letters[12:38, 20:120] = 1
     assert display.Room.around(letters) == display.Room(12, 12, 20, 80)
+    assert display.Room.around(letters * 0) == display.Room(0, 0, 0, 0)
 
 
 def test_small_print_is_behind_the_digits_or_above_or_below():

@@ -94,6 +94,9 @@ class Room:
 
     @classmethod
     def around(cls, letters: np.ndarray) -> Room:
+        """None, where a margin has cut all the ink away."""
+        if not letters.any():
+            return cls(0, 0, 0, 0)
         (top, bottom), (left, right) = (
             np.flatnonzero(letters.any(axis=axis))[[0, -1]] for axis in (1, 0)
         )

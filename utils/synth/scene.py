@@ -82,8 +82,8 @@ class WordRenderer:
         is_display = place is layout.display
         ink, starts = self._written(text, face, place)
         letters, starts = self._placed(ink, starts, place(rng), steps_needed(text))
-        room = display.Room.around(letters)
         if is_display:
+            room = display.Room.around(letters)
             display.add_print(letters, room, rng)
         if rng.random() < 0.1:
             self._add_neighbours(letters, face)

@@ -64,7 +64,8 @@ class EpochBatches:
 
     def __iter__(self) -> Iterator[Block]:
         size = self.batch_size * self.steps_at_once
-        may_deal = self.batch_size if len(self.shares) < 2 else None
+        is_free = self.steps_at_once > 1 and len(self.shares) < 2
+        may_deal = self.batch_size if is_free else None
         first = self.first_step - self.first_step % self.steps_at_once
         for epoch in range(self.first_epoch, self.num_epochs):
             rng = np.random.default_rng([self.seed, epoch])
