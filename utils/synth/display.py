@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from utils.synth.canvas import Painted, grain, in_channels, paste
 from utils.synth.fonts import Face, Glyph
-from utils.synth.lettering import DECIMALS, Change, as_set, both
+from utils.synth.lettering import DECIMALS, Change, as_set, both, smaller_from
 
 PRINT = ("kWh", "kW h", "kVAh", "CkWh", "kVA", "CUM", "MD", "TOT", "V", "A", "Hz", "kW", "kg", "lb",
          "mm", "L", "T", "bar", "rpm", "ppm", "SET", "MAX", "MIN", "AM", "PM", "C", "F",
@@ -47,8 +47,7 @@ def small_last(text: str, rng: random.Random) -> Change:
     if len(text) < 3 or rng.random() > (0.6 if decimals else 0.25):
         return as_set
     first = decimals.start(1) if decimals else len(text) - 1
-    factor, hangs = rng.uniform(0.35, 0.75), rng.random() < 0.1
-    return lambda index, glyph: glyph.scaled(factor, hangs) if index >= first else glyph
+    return smaller_from(first, rng.uniform(0.35, 0.75), rng.random() < 0.1)
 
 
 def plain_sevens(text: str, rng: random.Random) -> Change:
@@ -94,7 +93,7 @@ class Room:
 
     @classmethod
     def around(cls, letters: np.ndarray) -> Room:
-        """None, where a margin has cut all the ink away."""
+        """Of letters (H, W); no room where a margin has cut all the ink away."""
         if not letters.any():
             return cls(0, 0, 0, 0)
         (top, bottom), (left, right) = (

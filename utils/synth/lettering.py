@@ -24,6 +24,11 @@ def both(one: Change, other: Change) -> Change:
     return lambda index, glyph: other(index, one(index, glyph))
 
 
+def smaller_from(first: int, factor: float, hangs: bool) -> Change:
+    """The characters from that index on are scaled, on the line or hanging from its top."""
+    return lambda index, glyph: glyph.scaled(factor, hangs) if index >= first else glyph
+
+
 def small_decimals(text: str, rng: random.Random) -> Change:
     """In half of the texts, digits behind a decimal point are smaller, as meters and prices have
     them; some hang from the top of the line."""
@@ -31,7 +36,7 @@ def small_decimals(text: str, rng: random.Random) -> Change:
     if decimals is None or rng.random() < 0.5:
         return as_set
     first, factor, hangs = decimals.start(1), rng.uniform(0.45, 0.85), rng.random() < 0.3
-    return lambda index, glyph: glyph.scaled(factor, hangs) if index >= first else glyph
+    return smaller_from(first, factor, hangs)
 
 
 def loose(em: int, rng: random.Random) -> tuple[float, Change]:
