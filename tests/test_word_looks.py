@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import replace
 from unittest import mock
 
 import numpy as np
 from PIL import Image
-from test_fonts import MONO
+from test_fonts import FONTS, MONO
 from word_set import FACES, PRINTABLE
 
 from utils.synth import lettering
@@ -17,6 +18,8 @@ from utils.synth.lettering import as_set, loose, small_decimals
 from utils.synth.scene import WordRenderer
 from utils.synth.words import WordRecipe
 from utils.text.charset import preset_charset
+
+SANS = str(FONTS / "DejaVuSans.ttf")
 
 
 def looks(words, **looks) -> list[np.ndarray]:
@@ -63,21 +66,39 @@ def test_lines_run_across(words):
     assert 0.01 < np.median(changed) < 0.3
 
 
-def test_loose_letters_are_turned_moved_and_far_apart_each_for_itself():
-    plain = Face(MONO, 40).glyph("L")
+def test_half_of_loose_texts_are_turned_and_half_moved_each_letter_for_itself():
+    face = Face(MONO, 40)
+    plain = face.glyph("L")
     assert plain is not None
-    kinds, tops, wide = set(), [], []
-    for seed in range(60):
-        gap, change = loose(40, random.Random(seed))
+    upright, level, kinds, moves, gaps = 0, 0, set(), [], []
+    for seed in range(100):
+        gap, change = loose("LLL", face, random.Random(seed))
         seen = [change(index, plain) for index in range(3)]
-        kinds |= {glyph.ink.tobytes() for glyph in seen}
+        inks = {glyph.ink.tobytes() for glyph in seen}
+        upright += inks == {plain.ink.tobytes()}
+        kinds |= inks
         middles = [glyph.top + glyph.ink.shape[0] / 2 for glyph in seen]
-        tops += [middles[0] - middles[1], middles[1] - middles[2]]
-        wide.append(gap)
-    assert len(kinds) > 150  # each turned in its own way
-    assert np.std(tops) > 2  # and moved up or down
-    assert max(wide) > 0.8 * 40
-    assert np.std(wide) > 5
+        level += max(middles) - min(middles) < 1
+        moves += list(np.diff(middles))
+        gaps.append(gap)
+    assert 35 < upright < 65
+    assert len(kinds) > 100  # the others each in its own way
+    assert 35 < level < 65
+    assert np.std(moves) > 2
+    assert max(gaps) > 0.8 * 40
+    assert np.std(gaps) > 5
+
+
+def test_letters_of_half_of_the_loose_texts_stand_in_the_middle_of_equal_cells():
+    face, in_cells = Face(SANS, 40), 0
+    for seed in range(100):
+        _, change = loose("WIl", face, random.Random(seed))
+        seen = [change(index, face.glyph(letter)) for index, letter in enumerate("WIl")]
+        if seen[0].advance == seen[1].advance == seen[2].advance:
+            in_cells += 1
+            middles = [glyph.left + glyph.ink.shape[1] / 2 - glyph.advance / 2 for glyph in seen]
+            assert max(map(abs, middles)) <= 2
+    assert 35 < in_cells < 65
 
 
 def test_loose_letters_have_room_around(words):
@@ -93,6 +114,27 @@ def test_loose_letters_have_room_around(words):
         return np.array(found)
 
     assert np.all(np.median(margins(1.0), axis=0) > 1.5 * np.median(margins(0.0), axis=0))
+
+
+def test_nothing_but_letters_is_in_a_picture_of_loose_ones(words):
+    """No neighbours at the edge, no arches, no shadows or outlines."""
+    others = ("WordRenderer._add_neighbours", "WordRenderer._shadow", "WordRenderer._outline")
+    others = (*others, "arched")
+    with contextlib.ExitStack() as stack:
+        mocks = [stack.enter_context(mock.patch(f"utils.synth.scene.{name}")) for name in others]
+        for picture in looks(words, white=1.0, loose=1.0):
+            assert (picture[[0, -1]] == 255).all()
+    assert not any(called.call_count for called in mocks)
+
+
+def test_half_of_the_lines_are_a_pixel_thin(words):
+    drawn = []
+    with mock.patch(
+        "PIL.ImageDraw.ImageDraw.line", lambda self, ends, colour, thick: drawn.append(thick)
+    ):
+        looks(words, lines=1.0, height=144)
+    assert 0.5 < np.mean(np.array(drawn) == 1) < 0.7
+    assert max(drawn) > 2
 
 
 def test_a_turned_glyph_stays_where_it_is():

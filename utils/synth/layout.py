@@ -32,9 +32,13 @@ def close(rng: random.Random) -> Layout:
 
 
 def loose(rng: random.Random) -> Layout:
-    """Small letters in much empty ground, as some captchas have them."""
-    top, bottom, left, right = (rng.uniform(0, 2) for _ in range(4))
-    return Layout(rng.uniform(2 / 3, 1), 2 ** rng.uniform(-0.5, 0.5), top, bottom, left, right)
+    """Letters of a quarter to three fifths of the height, near its middle, as some captchas have
+    them; half of the pictures are as high as the tallest."""
+    height = min(1.0, rng.uniform(2 / 3, 4 / 3))
+    empty, above = 1 / rng.uniform(0.25, 0.6) - 1, rng.uniform(0.25, 0.75)
+    left, right = (rng.uniform(0, 2) for _ in range(2))
+    stretch = 2 ** rng.uniform(-0.5, 0.5)
+    return Layout(height, stretch, empty * above, empty * (1 - above), left, right)
 
 
 def display(rng: random.Random) -> Layout:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from utils.synth.fonts import Glyph
+from utils.synth.fonts import Face, Glyph
 
 Change = Callable[[int, Glyph], Glyph]
 """What becomes of the glyph of an index."""
@@ -39,13 +39,21 @@ def small_decimals(text: str, rng: random.Random) -> Change:
     return smaller_from(first, factor, hangs)
 
 
-def loose(em: int, rng: random.Random) -> tuple[float, Change]:
-    """Pixels between letters of that size, and what turns each and moves it up or down."""
-    gap, most_turn, most_move = rng.uniform(0, 1), rng.uniform(0, 40), rng.uniform(0, 0.25)
+def loose(text: str, face: Face, rng: random.Random) -> tuple[float, Change]:
+    """Pixels between the letters of a text, and what becomes of each: in half of the texts it
+    stands in the middle of a cell as wide as the widest, in half it is turned, and in half moved
+    up or down."""
+    gap = rng.uniform(0, 1)
+    most_turn, most_move = (rng.uniform(0, most) * (rng.random() < 0.5) for most in (40, 0.25))
+    in_cells = rng.random() < 0.5
+    cell = max(glyph.advance for glyph in map(face.glyph, text) if glyph)
 
     def change(index: int, glyph: Glyph) -> Glyph:
-        moved = round(em * rng.uniform(-most_move, most_move))
-        turned = glyph.turned(rng.uniform(-most_turn, most_turn))
-        return replace(turned, top=turned.top + moved)
+        if in_cells:
+            left = round((cell - glyph.ink.shape[1]) / 2)
+            glyph = replace(glyph, left=left, advance=cell)
+        if most_turn:
+            glyph = glyph.turned(rng.uniform(-most_turn, most_turn))
+        return replace(glyph, top=glyph.top + round(face.size * rng.uniform(-1, 1) * most_move))
 
-    return em * gap, change
+    return face.size * gap, change

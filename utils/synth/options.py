@@ -57,7 +57,10 @@ class GenerateOptions:
     )
     lines: float = option(0.0, "share of words with thin lines across", least=0, most=1)
     loose: float = option(
-        0.0, "share of words whose letters stand apart, each turned and moved", least=0, most=1
+        0.0,
+        "share of words whose letters stand apart, some turned or moved, as captchas have them",
+        least=0,
+        most=1,
     )
     white: float = option(0.0, "share of words on plain white", least=0, most=1)
     display: float = option(

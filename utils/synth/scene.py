@@ -79,13 +79,13 @@ class WordRenderer:
             else layout.loose if self._lot(self.recipe.loose)
             else layout.close
         )  # fmt: skip
-        is_display = place is layout.display
+        is_display, is_loose = place is layout.display, place is layout.loose
         ink, starts = self._written(text, face, place)
         letters, starts = self._placed(ink, starts, place(rng), steps_needed(text))
         if is_display:
             room = display.Room.around(letters)
             display.add_print(letters, room, rng)
-        if rng.random() < 0.1:
+        if not is_loose and rng.random() < 0.1:
             self._add_neighbours(letters, face)
         if is_display:
             canvas, paint = display.window(letters.shape, room, self._channels, rng, noise)
@@ -93,7 +93,7 @@ class WordRenderer:
             canvas, paint = self._paper(letters.shape, starts, noise)
         covered = letters.astype(np.float32)[:, :, None] / 255
         effect = rng.random()
-        if effect < 0.25:
+        if effect < 0.25 and not is_loose:
             other = self._colour()
             around = self._shadow(letters) if effect < 0.15 else self._outline(letters)
             canvas += around[:, :, None] * (other - canvas)
@@ -114,13 +114,13 @@ class WordRenderer:
         rng = self._rng
         spacing = FONT_SIZE * max(0.0, rng.gauss(0.0, 0.08) if rng.random() < 0.3 else 0.0)
         if place is layout.loose:
-            spacing, change = lettering.loose(face.size, rng)
+            spacing, change = lettering.loose(text, face, rng)
         elif place is layout.display:
             change = display.digits(text, face, rng)
         else:
             change = lettering.small_decimals(text, rng)
         ink, starts = face.write_letters(text, spacing, change)
-        if place is not layout.display and rng.random() < 0.1 and len(text) > 3:
+        if place is layout.close and rng.random() < 0.1 and len(text) > 3:
             ink = arched(ink, rng.uniform(-0.35, 0.35))
         return ink, starts
 
@@ -191,7 +191,7 @@ class WordRenderer:
         for _ in range(rng.randint(1, 8)):
             ends = [rng.randrange(side) for side in (width, height, width, height)]
             colour = tuple(int(level) for level in self._colour() * (not is_black))
-            thick = rng.randint(1, max(1, height // 24))
+            thick = 1 if rng.random() < 0.5 else rng.randint(1, max(1, height // 24))
             draw.line(ends, colour if len(colour) == 3 else colour[0], thick)
 
     def _paper(self, shape: tuple[int, ...], starts: np.ndarray, noise) -> Painted:

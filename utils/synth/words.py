@@ -24,9 +24,9 @@ SHARES = ("number_share", "random_share", "letter_colors", "lines", "loose", "wh
 
 NO_FONT = "--fonts: a recipe of words needs a font or more; give some"
 
-LOOK_VERSION = 3
-"""Goes up when the same seed comes to draw other words; 2 brought fading to --augment, random
-strings in one case, and small decimals."""
+LOOK_VERSION = 4
+"""Goes up when the same seed comes to draw other words; 4 brought loose letters in cells, half of
+them upright, and thinner lines."""
 
 LONGEST_RANDOM = 8
 """Characters of a random string at most; CTC needs up to twice as many steps."""
@@ -57,7 +57,7 @@ class WordRecipe:
     lines: float = 0.0
     """Share of words that have thin lines across them."""
     loose: float = 0.0
-    """Share of words whose letters stand apart, each turned and moved, in much empty ground."""
+    """Share of words whose letters stand apart, some turned or moved, in much empty ground."""
     white: float = 0.0
     """Share of words on plain white."""
     display: float = 0.0
