@@ -93,7 +93,7 @@ class WordRenderer:
             canvas, paint = self._paper(letters.shape, starts, noise)
         covered = letters.astype(np.float32)[:, :, None] / 255
         effect = rng.random()
-        if effect < 0.25 and not is_loose:
+        if not is_loose and effect < (0.15 if is_display else 0.25):  # displays have no outlines
             other = self._colour()
             around = self._shadow(letters) if effect < 0.15 else self._outline(letters)
             canvas += around[:, :, None] * (other - canvas)
