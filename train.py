@@ -44,6 +44,7 @@ def train(run: Run) -> int:
     from models.losses import ctc_loss
     from models.transfer import freeze, parameter_groups
     from utils.checkpoint import Header, load_checkpoint, save_checkpoint, versions
+    from utils.networks import TorchNetwork
     from utils.recognizer import Recognizer
     from utils.training.batches import EpochBatches, losses_told, training_batches
     from utils.training.calibrate import calibrate
@@ -67,7 +68,7 @@ def train(run: Run) -> int:
     parameters = [parameter for group in groups for parameter in group["params"]]
     optimizer = make_optimizer(options.optimizer, groups, fused=device.type in ("cpu", "cuda"))
     scaler = torch.amp.GradScaler(device.type, enabled=run.amp_dtype is torch.float16)
-    recognizer = Recognizer(model, spec, charset, device, run.amp_dtype)
+    recognizer = Recognizer(TorchNetwork(model, device, run.amp_dtype), spec, charset)
     progress = Progress(**run.resumed["progress"]) if run.resumed else Progress()
     pictures = TrainingPictures(
         run.data.train, spec, charset, options.seed, run.data.fresh_recipe, options.fresh,

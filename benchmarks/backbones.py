@@ -20,13 +20,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.export_onnx import export, need_onnx, open_session
+from PIL import Image
+
 from benchmarks.report import Report, in_turn, median_ms, ratio
 from models.config import ModelConfig
 from models.registry import BACKBONES, build_model
+from utils.checkpoint import Checkpoint, Header
 from utils.device import DEVICES
 from utils.errors import run_script
+from utils.export.onnx_file import need_onnx, write_onnx
+from utils.networks import OnnxNetwork
 from utils.options import option, parse
+from utils.picture import ImageSpec
+from utils.text.charset import preset_charset
 
 NUM_CLASSES = 63
 REFERENCE = "basic"
@@ -73,6 +79,13 @@ class Network:
         import torch
 
         return torch.randn(count, self.config.img_channels, self.config.img_height, self.width)
+
+    def untrained(self) -> Checkpoint:
+        """With random weights."""
+        size = (self.config.img_height, self.width, self.config.img_channels)
+        level = (0.5,) * self.config.img_channels
+        header = Header(self.config, ImageSpec(*size, level, level), preset_charset("alnum62"))
+        return Checkpoint(Path(self.config.backbone), header, build_model(self.config).state_dict())
 
     def reading_flops(self) -> float:
         """Floating-point operations of one picture that is read, two for each multiplication."""
@@ -184,12 +197,14 @@ def rates_table(options: Options, report: Report) -> None:
 
 def onnx_latency(name: str, batch_size: int, folder: Path) -> float:
     """Median milliseconds a picture of the exported network, fp32, one thread."""
-    path = folder / f"{name}.onnx"
-    network = Network.of(name)
-    export(build_model(network.config), network.config.img_height, network.width, path, batch_size)
-    session = open_session(path)
-    feed = {"images": network.pictures(batch_size).numpy()}
-    return median_ms(lambda: session.run(None, feed), 3 + 60 // batch_size) / batch_size
+    import numpy as np
+
+    path, shape = folder / f"{name}.onnx", Network.of(name)
+    if not path.exists():
+        write_onnx(shape.untrained(), path, [Image.new("L", (160, 60))])
+    network = OnnxNetwork(path, "cpu", 1)
+    feed = shape.pictures(batch_size).numpy(), np.full(batch_size, shape.width)
+    return median_ms(lambda: network.log_probs(*feed), 3 + 60 // batch_size) / batch_size
 
 
 def onnx_table(options: Options, report: Report) -> None:

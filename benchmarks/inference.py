@@ -17,14 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from benchmarks.export_onnx import OnnxRecognizer, export_checked, need_onnx, open_session
 from benchmarks.pictures import draw_folder, recipe_of
 from benchmarks.report import Report, in_turn, median_ms, ratio
-from utils.checkpoint import SHIPPED_MODEL
+from utils.checkpoint import SHIPPED_MODEL, load_checkpoint
 from utils.device import set_threads
 from utils.errors import run_script
+from utils.export.onnx_file import need_onnx, write_onnx
 from utils.options import option, parse
 from utils.picture import prepare, stack
 from utils.recognizer import Recognizer
@@ -46,23 +45,16 @@ class Options:
     config: str | None = option(None, "TOML recipe that presets flags")
 
 
-def works(reader: Recognizer, session: Any, paths: list[Path]) -> dict[str, Callable[[], object]]:
+def works(readers: dict[str, Recognizer], paths: list[Path]) -> dict[str, Callable[[], object]]:
     """What is timed, for the pictures of these files at once."""
-    import torch
-
     data = [path.read_bytes() for path in paths]
-    images, _ = stack([prepare(picture, reader.image) for picture in data])
-    batch = torch.from_numpy(images)
-
-    def forward() -> None:
-        with torch.inference_mode():
-            reader.model(batch)
-
-    return {
-        "network, PyTorch": forward,
-        "network, ONNX": lambda: session.run(None, {"images": images}),
-        "reading, PyTorch": lambda: reader.read(data, len(data)),
-        "reading, ONNX": partial(OnnxRecognizer(reader, session).read, data, len(data)),
+    batch = stack([prepare(picture, readers["PyTorch"].image) for picture in data])
+    networks = {
+        f"network, {name}": partial(each.network.log_probs, *batch)
+        for name, each in readers.items()
+    }
+    return networks | {
+        f"reading, {name}": partial(each.read, data, len(data)) for name, each in readers.items()
     }
 
 
@@ -72,13 +64,13 @@ def latency_table(
     import torch
 
     torch.set_num_threads(1)
-    session = open_session(onnx_path, 1)
+    readers = {"PyTorch": reader, "ONNX": Recognizer.load(onnx_path, "cpu", 1)}
     found: list[dict[str, list[float]]] = []
     for size in (1, options.batch_size):
         calls = options.calls if size == 1 else max(options.calls // 10, 1)
         measures = {
             name: partial(median_ms, work, calls)
-            for name, work in works(reader, session, paths[:size]).items()
+            for name, work in works(readers, paths[:size]).items()
         }
         found.append(in_turn(measures, options.rounds))
     one, many = found
@@ -114,7 +106,7 @@ def folder_table(
     threads = set_threads(options.num_threads)
     readers = {
         "PyTorch": reader,
-        "ONNX": OnnxRecognizer(reader, open_session(onnx_path, threads)),
+        "ONNX": Recognizer.load(onnx_path, "cpu", threads),
     }
     times = in_turn(
         {
@@ -142,17 +134,18 @@ def main(argv=None) -> int:
     options: Options = parse(Options, argv, (__doc__ or "").strip()).options
     set_threads(1)
     need_onnx()
-    reader = Recognizer.load(options.model_path or "", "cpu")
+    checkpoint = load_checkpoint(options.model_path or "")
+    reader = Recognizer.of(checkpoint, "cpu")
     report = Report("inference", argv, options.output, ["onnxruntime"])
     with tempfile.TemporaryDirectory() as folder:
         onnx_path = Path(folder) / "model.onnx"
-        most = export_checked(reader, onnx_path)
         recipe = recipe_of(options.charset, 4, 8)
         pictures = draw_folder(Path(folder), recipe, options.num_samples, 0)
         paths = [path for path, _ in pictures]
+        _, parity = write_onnx(checkpoint, onnx_path, paths)
         report.print(
-            f"\nmodel {reader.model.config.backbone}; its ONNX file has "
-            f"{onnx_path.stat().st_size / 1e6:.2f} MB, logits within {most:.1e} of PyTorch's"
+            f"\nmodel {checkpoint.header.model.backbone}; its ONNX file has "
+            f"{onnx_path.stat().st_size / 1e6:.2f} MB, and gives PyTorch's: {parity}"
         )
         latency_table(reader, onnx_path, paths, options, report)
         folder_table(reader, onnx_path, paths, options, report)

@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError
+from utils.files import find_pictures
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 Read = Callable[[Path], str]
 
@@ -226,12 +229,12 @@ def own_readers(model_path: Path, folder: Path) -> tuple[Peer, ...]:
         return read
 
     def start_onnx(_: Any, characters: str, threads: int | None) -> Read:
-        from benchmarks.export_onnx import OnnxRecognizer, export_checked, open_session
+        from utils.checkpoint import load_checkpoint
+        from utils.export.onnx_file import write_onnx
 
-        reader = Recognizer.load(model_path, "cpu")
-        export_checked(reader, onnx_path)
-        onnx_reader = OnnxRecognizer(reader, open_session(onnx_path, threads or 0))
-        return lambda path: onnx_reader.read([path])[0].text
+        write_onnx(load_checkpoint(model_path), onnx_path, find_pictures(EXAMPLES))
+        reader = Recognizer.load(onnx_path, "cpu", threads)
+        return lambda path: reader.read([path])[0].text
 
     def find() -> tuple[Any, str]:
         return None, __version__

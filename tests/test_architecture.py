@@ -83,7 +83,7 @@ class NoTorch:
     def find_spec(self, name, path=None, target=None):
         first, _, rest = name.partition(".")
         if first in ("torch", "torchvision") or first == "models" and rest not in ("", "config"):
-            raise ImportError(f"{name} is blocked")
+            raise ModuleNotFoundError(f"{name} is blocked", name=first)
 
 sys.meta_path.insert(0, NoTorch())
 """

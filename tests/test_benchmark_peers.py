@@ -9,11 +9,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from benchmark_tables import run
+from lively import scribble
 
-from benchmarks import export_onnx, peers, readers
+from benchmarks import peers, readers
 from benchmarks.pictures import draw_folder, recipe_of
+from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
-from utils.recognizer import Recognizer
+from utils.export.onnx_file import write_onnx
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_onnx_sessions_get_threads_and_only_in_here(tiny_checkpoint, tmp_path):
     import onnxruntime
 
     path = tmp_path / "model.onnx"
-    export_onnx.export_checked(Recognizer.load(tiny_checkpoint, "cpu"), path)
+    write_onnx(load_checkpoint(tiny_checkpoint), path, [scribble(0)])
     counts = []
     for threads in (1, None):
         with readers.onnx_threads(threads):

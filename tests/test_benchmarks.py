@@ -5,26 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
-import torch
 from benchmark_tables import run
 
 from benchmarks import (
     backbones,
-    export_onnx,
     generation,
     inference,
     input_pipeline,
     loading,
     report,
 )
-from benchmarks.pictures import draw_folder, recipe_of
 from models.config import ModelConfig
 from utils.errors import UserError
-from utils.recognizer import Recognizer
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "__init__")
@@ -139,48 +133,6 @@ def test_inference(tiny_checkpoint, capsys):
     assert latency["what"][2] == "ms a picture, 3 at once"
     assert len(latency) == 6
     assert list(folder)[2:] == ["PyTorch", "ONNX"]
-
-
-def test_onnx_reads_as_pytorch_does(tiny_checkpoint, tmp_path):
-    reader = Recognizer.load(tiny_checkpoint, "cpu")
-    path = tmp_path / "model.onnx"
-    assert export_onnx.export_checked(reader, path) <= export_onnx.TOLERANCE
-    onnx_reader = export_onnx.OnnxRecognizer(reader, export_onnx.open_session(path))
-    paths = [p for p, _ in draw_folder(tmp_path, recipe_of("digits", 2, 2), 5, 0)]
-    for one, other in zip(reader.read(paths), onnx_reader.read(paths, 2), strict=True):
-        assert one.text == other.text
-        assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
-
-
-def test_export_of_a_fixed_batch(tiny_checkpoint, tmp_path, capsys):
-    path = tmp_path / "new folder" / "model.onnx"
-    flags = ["--model_path", str(tiny_checkpoint), "--output", str(path), "--batch_size", "2"]
-    assert export_onnx.main(flags) == 0
-    assert "batch 2" in capsys.readouterr().out
-    session = export_onnx.open_session(path)
-    assert session.get_inputs()[0].shape == [2, 1, 32, 80]
-
-
-def test_an_export_that_differs_is_not_written(tiny_checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(export_onnx, "TOLERANCE", 0.0)
-    monkeypatch.setattr(export_onnx, "difference", lambda *_: 1e-9)
-    path = tmp_path / "model.onnx"
-    with pytest.raises(UserError, match="nothing was written"):
-        export_onnx.export_checked(Recognizer.load(tiny_checkpoint, "cpu"), path)
-    assert not path.exists()
-
-
-def test_the_difference_sees_logits_shapes_and_lengths(tiny_checkpoint):
-    model = Recognizer.load(tiny_checkpoint, "cpu").model
-    images = np.zeros((1, 1, 32, 80), np.float32)
-
-    def session(shift: float, length: int) -> SimpleNamespace:
-        logits = model(torch.from_numpy(images))[0].detach().numpy() + np.float32(shift)
-        return SimpleNamespace(run=lambda *_: (logits, np.array([length])))
-
-    assert export_onnx.difference(model, session(0, 20), images) == 0
-    assert export_onnx.difference(model, session(0.5, 20), images) == pytest.approx(0.5)
-    assert export_onnx.difference(model, session(0, 19), images) == float("inf")
 
 
 def test_input_pipeline(capsys):

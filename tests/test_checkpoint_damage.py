@@ -46,7 +46,7 @@ def sentence(path: Path, read: Callable[[Path], Any] = load_checkpoint) -> str:
 
 def test_files_that_are_not_there(tmp_path: Path):
     assert sentence(tmp_path / "no.pth").startswith("no such file; train.py writes")
-    assert sentence(tmp_path).startswith("it is a folder; expected a .pth or .safetensors")
+    assert sentence(tmp_path).startswith("it is a folder; expected a .pth, .safetensors or .onnx")
     (tmp_path / "empty.pth").touch()
     assert sentence(tmp_path / "empty.pth").startswith("the file is empty (0 bytes)")
 

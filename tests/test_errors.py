@@ -37,6 +37,15 @@ def test_a_disk_that_takes_nothing_is_one_sentence(
     assert "error: cannot use model.pth: no room" in capsys.readouterr().err
 
 
+def test_a_package_that_a_small_environment_lacks_is_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_script(raiser(ModuleNotFoundError("No module", name="torch"))) == 2
+    assert "the package torch is missing" in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError):
+        run_script(raiser(ModuleNotFoundError("No module", name="utils.nothing")))
+
+
 def test_ctrl_c_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_script(raiser(KeyboardInterrupt())) == 130
     assert "stopped" in capsys.readouterr().err

@@ -183,7 +183,7 @@ def test_confidence_is_that_of_the_divided_logits(tmp_path: Path, picture: Path)
     checkpoint = load_checkpoint(model)
     save_checkpoint(model, replace(checkpoint.header, temperature=2.5), checkpoint.state_dict)
     plain, divided = Recognizer.load(model, "cpu"), Recognizer.load(model, "cpu")
-    plain.temperature = 1.0
+    plain.network.temperature = 1.0
     [output] = plain.batches([picture])
     [prediction] = divided.read([picture])
     import torch

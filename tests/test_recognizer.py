@@ -13,6 +13,7 @@ from lively import SMALL, scribble, write_checkpoint
 from torch.nn import functional as F
 
 from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.networks import TorchNetwork
 from utils.picture import ImageSpec, prepare
 from utils.recognizer import Recognizer
 from utils.text.charset import Charset
@@ -110,7 +111,7 @@ def test_both_file_formats_read_alike(tmp_path: Path):
 
 def test_reading_during_training_leaves_the_model_in_training(tmp_path: Path):
     model = load_checkpoint(write_checkpoint(tmp_path / "m.pth")).build()
-    reader = Recognizer(model, SMALL, Charset("0123456789"))
+    reader = Recognizer(TorchNetwork(model), SMALL, Charset("0123456789"))
     before = reader.read([scribble(1)])
     model.train()
     assert reader.read([scribble(1)]) == before

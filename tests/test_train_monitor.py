@@ -98,19 +98,19 @@ def test_the_temperature_has_the_least_loss(tiny_data: Path, tmp_path: Path):
     path = tmp_path / "run" / "best.pth"
     rows = open_dataset(tiny_data, BadRows(0), ("val",)).split("val")
     reader = Recognizer.load(path, "cpu")
-    fitted = reader.temperature
+    fitted = reader.network.temperature
     [output] = reader.batches([row.picture for row in rows])
     targets = [reader.charset.encode(row.label) for row in rows]
 
     def loss(temperature: float) -> float:
-        reader.temperature = temperature
+        reader.network.temperature = temperature
         [found] = reader.batches([row.picture for row in rows])
         likely = text_log_probs(found.log_probs, found.lengths, targets).sum()
         return PRIOR * math.log(temperature) ** 2 - float(likely)
 
     assert COLDEST * 1.05 < fitted < HOTTEST / 1.05
     assert loss(fitted) < min(loss(fitted * 1.1), loss(fitted / 1.1))
-    reader.temperature = 1.0
+    reader.network.temperature = 1.0
     [plain] = reader.batches([row.picture for row in rows])
     scaled = (torch.from_numpy(plain.log_probs) / fitted).log_softmax(dim=2)
     torch.testing.assert_close(torch.from_numpy(output.log_probs), scaled, atol=1e-5, rtol=1e-5)

@@ -163,25 +163,39 @@ def save_checkpoint(
         file.write(data)
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a .pth or .safetensors, told apart by content; UserError says what is wrong with it."""
+def file_kind(path: str | Path) -> str:
+    """`pth`, `safetensors` or `onnx`, by content; UserError for what is none of them."""
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"{path}: it is a folder; expected a .pth or .safetensors file")
+        raise UserError(f"{path}: it is a folder; expected a .pth, .safetensors or .onnx file")
     if not path.is_file():
         raise UserError(f"{path}: no such file; train.py writes checkpoints/best.pth")
     with path.open("rb") as file:
         start = file.read(16)
     if not start:
         raise UserError(f"{path}: the file is empty (0 bytes); expected a checkpoint")
-    return _load_pth(path) if start.startswith(b"PK\x03\x04") else _load_safetensors(path, start)
+    if start.startswith(b"PK\x03\x04"):
+        return "pth"
+    if start[8:9] == b"{":  # behind the length of the header
+        return "safetensors"
+    if start.startswith(b"\x08"):  # field 1 of the protobuf: the version of its format
+        return "onnx"
+    raise UserError(
+        f"{path}: neither a .pth nor a .safetensors checkpoint of this project, nor an .onnx file"
+    )
 
 
-def _load_safetensors(path: Path, start: bytes) -> Checkpoint:
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a .pth or .safetensors, told apart by content; UserError says what is wrong with it."""
+    kind, path = file_kind(path), Path(path)
+    if kind == "onnx":
+        raise UserError(f"{path}: an .onnx file only reads; give the checkpoint it was made from")
+    return _load_pth(path) if kind == "pth" else _load_safetensors(path)
+
+
+def _load_safetensors(path: Path) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
-    if start[8:9] != b"{":
-        raise UserError(f"{path}: neither a .pth nor a .safetensors checkpoint of this project")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -9,6 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+FULL_PACKAGES = ("torch", "torchvision", "captcha", "safetensors", "matplotlib")
+"""Which an environment that only reads .onnx files may lack."""
+
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -27,6 +30,15 @@ def run_script(main: Callable[[], int]) -> int:
     except UserError as error:
         for sentence in str(error).splitlines():
             print(f"{name}: error: {sentence}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in FULL_PACKAGES:
+            raise
+        print(
+            f"{name}: error: the package {error.name} is missing, and this needs it; "
+            "run pip install -r requirements.txt",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(f"\n{name}: stopped", file=sys.stderr)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from utils.checkpoint import SHIPPED_MODEL
+from utils.checkpoint import SHIPPED_MODEL, file_kind
 from utils.device import DEVICES, set_threads
 from utils.errors import UserError
 from utils.options import option
@@ -35,6 +35,10 @@ class ReadingOptions:
     )
     batch_size: int = option(64, "pictures a step", least=1)
     device: str = option("auto", "where the network runs", DEVICES)
+    provider: str | None = option(
+        None,
+        "execution provider of ONNX Runtime for an .onnx model, such as TensorrtExecutionProvider",
+    )
     num_threads: int | None = option(None, "CPU threads (default: the cores, at most 8)", least=1)
     decoder: str = option("greedy", "best path, or prefix beam search", DECODERS)
     beam_width: int = option(10, "beam: texts that are kept at each time step", least=1)
@@ -91,8 +95,11 @@ class ReadingOptions:
         return SHIPPED_MODEL
 
     def load_recognizer(self, model_path: Path) -> Recognizer:
-        set_threads(self.num_threads)
-        return Recognizer.load(model_path, self.device)
+        if file_kind(model_path) != "onnx":  # which needs no torch
+            set_threads(self.num_threads)
+            if self.provider:
+                note("warning: --provider has no effect without an .onnx model")
+        return Recognizer.load(model_path, self.device, self.num_threads, self.provider)
 
     def read(
         self,

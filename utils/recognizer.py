@@ -6,21 +6,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.checkpoint import Checkpoint, Header, load_checkpoint
+from utils.checkpoint import Checkpoint, Header, file_kind, load_checkpoint
 from utils.device import pick_device, usable_cores
+from utils.networks import Network, OnnxNetwork, TorchNetwork
 from utils.picture import ImageSpec, PictureError, Source, prepare, stack
 from utils.text.charset import Charset
 from utils.text.reading import Character, Decoder, Reading
-
-if TYPE_CHECKING:
-    import torch
-
-    from models.crnn import CRNN
 
 
 @dataclass(frozen=True)
@@ -58,23 +54,27 @@ class BatchOutput:
 class Recognizer:
     """A network with its picture preparation and charset."""
 
-    def __init__(
-        self,
-        model: CRNN,
-        image: ImageSpec,
-        charset: Charset,
-        device: torch.device | str = "cpu",
-        amp_dtype: torch.dtype | None = None,
-        temperature: float = 1.0,
-    ):
-        self.model, self.image, self.charset = model, image, charset
-        self.device, self.amp_dtype, self.temperature = device, amp_dtype, temperature
+    def __init__(self, network: Network, image: ImageSpec, charset: Charset):
+        self.network, self.image, self.charset = network, image, charset
         self.header: Header | None = None
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "auto") -> Recognizer:
-        """From a .pth or .safetensors; UserError says what is wrong with the file."""
-        return cls.of(load_checkpoint(path), device)
+    def load(
+        cls,
+        path: str | Path,
+        device: str = "auto",
+        num_threads: int | None = None,
+        provider: str | None = None,
+    ) -> Recognizer:
+        """From a .pth, .safetensors or .onnx; UserError says what is wrong with the file.
+
+        `num_threads` and `provider` (the execution provider of ONNX Runtime) are for .onnx files;
+        torch has its threads for the whole process.
+        """
+        if file_kind(path) != "onnx":
+            return cls.of(load_checkpoint(path), device)
+        network = OnnxNetwork(path, device, num_threads, provider)
+        return cls._from_header(network, network.header)
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, device: str = "auto") -> Recognizer:
@@ -82,14 +82,18 @@ class Recognizer:
         place = pick_device(device)
         header = checkpoint.header
         model = checkpoint.build().to(place)
-        recognizer = cls(model, header.image, header.charset, place, temperature=header.temperature)
+        return cls._from_header(TorchNetwork(model, place, None, header.temperature), header)
+
+    @classmethod
+    def _from_header(cls, network: Network, header: Header) -> Recognizer:
+        recognizer = cls(network, header.image, header.charset)
         recognizer.header = header
         return recognizer
 
-    @property
+    @cached_property
     def max_steps(self) -> int:
         """Time steps of the widest picture, which bound the length of a text."""
-        return int(self.model.backbone.out_width(self.image.width))
+        return self.network.num_steps(self.image)
 
     def read(
         self,
@@ -153,23 +157,7 @@ class Recognizer:
 
     def log_probs(self, pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Prepared pictures -> log_probs (N, T, C) in fp32 and lengths (N,), on the CPU."""
-        import torch
-
-        images, widths = stack(pictures)
-        batch = torch.from_numpy(images).to(self.device)
-        full = bool((widths == images.shape[3]).all())
-        true_widths = None if full else torch.from_numpy(widths).to(self.device)
-        device_type = torch.device(self.device).type
-        was_training = self.model.training
-        self.model.eval()
-        with (
-            torch.inference_mode(),
-            torch.autocast(device_type, self.amp_dtype, enabled=self.amp_dtype is not None),
-        ):
-            logits, lengths = self.model(batch, true_widths)
-        self.model.train(was_training)
-        log_probs = (logits.float() / self.temperature).log_softmax(dim=2)
-        return log_probs.cpu().numpy(), lengths.cpu().numpy()
+        return self.network.log_probs(*stack(pictures))
 
 
 def _predicted(reading: Reading, reject_below: float) -> Prediction:

@@ -14,6 +14,7 @@ import torch
 from utils.calibration import PRIOR, Reliability, fit_temperature
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.dataset import Row
+from utils.networks import TorchNetwork
 from utils.recognizer import Recognizer
 from utils.text.alignment import text_log_probs, text_probabilities
 from utils.text.decoding import greedy_decode
@@ -47,7 +48,8 @@ def calibrate(
         return None
     checkpoint = load_checkpoint(path)
     header = checkpoint.header
-    reader = Recognizer(checkpoint.build().to(device), header.image, header.charset, device)
+    network = TorchNetwork(checkpoint.build().to(device), device)
+    reader = Recognizer(network, header.image, header.charset)
     log_probs, lengths, targets = _outputs(reader, rows)
     if not targets:
         return None

@@ -1,0 +1,144 @@
+"""A checkpoint as a file for programs without PyTorch, checked against PyTorch before it is kept.
+
+python export.py checkpoints/best.pth
+python export.py checkpoints/best.pth --data_root ./data --format onnx-int8
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils.dataset import SPLITS, BadRows, Row, open_dataset
+from utils.errors import UserError, run_script
+from utils.files import atomic_write, check_output_file, find_pictures
+from utils.options import option, parse
+
+if TYPE_CHECKING:
+    from utils.export.measure import Measured
+
+DESCRIPTION = "A checkpoint as a file for programs without PyTorch, checked against PyTorch."
+EPILOG = """\
+onnx: an .onnx file that takes any number of pictures of any width, and their true widths; what
+the checkpoint knows stands in its metadata, and Recognizer.load and inference.py read with it
+without torch. onnx-int8: the same in eight bits, calibrated on pictures of --data_root; kept only
+if it is faster, and loses at most 0.5 points of its texts.
+exit code: 0 done; 1 eight bits were not worth it, nothing written; 2 an error, in a sentence"""
+
+FORMATS = {"onnx": "{stem}.onnx", "onnx-int8": "{stem}-int8.onnx"}
+"""And the names of their files, beside the checkpoint."""
+
+EXAMPLES = Path(__file__).parent / "examples"
+"""Pictures to check with where none are given."""
+
+MOST_LOST = 0.005
+"""Share of texts that eight bits may lose."""
+
+
+@dataclass(frozen=True)
+class Options:
+    path: str | None = option(None, "the checkpoint, .pth or .safetensors", positional=True)
+    format: str = option("onnx", "what to make", tuple(FORMATS))
+    output_path: str | None = option(
+        None, "file to write (default: beside the checkpoint, best.onnx or best-int8.onnx)"
+    )
+    data_root: str | None = option(
+        None,
+        "labelled pictures: the export is checked with them, calibrated on those of train or val, "
+        "and scored on those of test or val (default: the project's examples, and no score)",
+    )
+    num_pictures: int = option(1000, "pictures to score with, at most", least=1)
+    num_calibration: int = option(256, "onnx-int8: pictures to calibrate on, at most", least=1)
+    config: str | None = option(None, "recipe (TOML) that presets these flags")
+
+    @property
+    def output(self) -> Path:
+        source = Path(self.path or "")
+        name = FORMATS[self.format].format(stem=source.stem)
+        return Path(self.output_path) if self.output_path else source.with_name(name)
+
+    def problems(self) -> list[str]:
+        if not self.path:
+            return ["nothing to export; give a checkpoint"]
+        found = []
+        if self.format == "onnx-int8" and not self.data_root:
+            found.append("--format onnx-int8 needs --data_root, pictures to calibrate and score on")
+        if self.output.suffix.lower() != ".onnx":
+            found.append(f"--output_path {self.output}: expected a name that ends with .onnx")
+        try:
+            check_output_file(self.output)
+        except UserError as error:
+            found.append(f"--output_path {error}")
+        return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parse(Options, argv, DESCRIPTION, EPILOG).options
+    from utils.checkpoint import load_checkpoint
+    from utils.device import set_threads
+    from utils.export.int8 import quantize
+    from utils.export.measure import ROUNDS, as_table, measure
+    from utils.export.onnx_file import need_onnx, write_onnx
+    from utils.recognizer import Recognizer
+
+    need_onnx()
+    set_threads(1)
+    checkpoint = load_checkpoint(options.path or "")
+    to_calibrate, to_score = labelled(options)
+    pictures = [row.picture for row in to_score] or find_pictures(EXAMPLES)
+    with tempfile.TemporaryDirectory() as folder:
+        draft, small = Path(folder) / "draft.onnx", Path(folder) / "small.onnx"
+        exporter, parity = write_onnx(checkpoint, draft, pictures)
+        print(f"exported by {exporter}: {parity}")
+        readers = {
+            "PyTorch": (checkpoint.path, Recognizer.of(checkpoint, "cpu")),
+            "ONNX": (draft, Recognizer.load(draft, "cpu", 1)),
+        }
+        if options.format == "onnx-int8":
+            count = quantize(draft, checkpoint.header, [r.picture for r in to_calibrate], small)
+            print(f"eight bits: calibrated on {count:,} pictures")
+            readers["eight bits"] = (small, Recognizer.load(small, "cpu", 1))
+        found = measure(readers, pictures, to_score)
+        print(as_table(found, len(to_score)))
+        print(f"one thread, the network alone, medians of {ROUNDS} rounds in turn")
+        if options.format == "onnx-int8" and (why := not_worth_it(found)):
+            print(f"not written: {why}; --format onnx is the better one here")
+            return 1
+        made, _ = list(readers.values())[-1]
+        with atomic_write(options.output) as file:
+            file.write(made.read_bytes())
+    print(f"{options.output}: python inference.py --model_path {options.output} --image_path F")
+    return 0
+
+
+def labelled(options: Options) -> tuple[list[Row], list[Row]]:
+    """Of --data_root, rows to calibrate on (of its first split) and to score (of its last)."""
+    if options.data_root is None:
+        return [], []
+    bad_rows = BadRows(0)
+    data = open_dataset(options.data_root, bad_rows)
+    splits = [name for name in SPLITS if name in data.splits] or ["test"]
+    to_calibrate = list(islice(data.split(splits[0]), options.num_calibration))
+    to_score = list(islice(data.split(splits[-1]), options.num_pictures))
+    bad_rows.settle()
+    return to_calibrate, to_score
+
+
+def not_worth_it(found: dict[str, Measured]) -> str | None:
+    """Why eight bits are not kept."""
+    plain, small = found["ONNX"], found["eight bits"]
+    lost = (plain.exact or 0) - (small.exact or 0)
+    if lost > MOST_LOST:
+        return f"eight bits lose {lost:.2%} of the texts, more than {MOST_LOST:.1%}"
+    if not small.is_faster_than(plain):
+        return "eight bits are not faster"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

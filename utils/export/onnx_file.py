@@ -1,0 +1,129 @@
+"""A checkpoint as an ONNX file: batch and width of any size, true widths as an input."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils.checkpoint import METADATA_KEY, Checkpoint, Header
+from utils.errors import UserError
+from utils.export.parity import Parity, check_batches, compare
+from utils.networks import OnnxNetwork, TorchNetwork
+from utils.picture import ImageSpec, Source
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def need_onnx() -> None:
+    """UserError where what exports and runs is not installed."""
+    for name in PACKAGES:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            raise UserError(
+                f"the package {name} is missing; run pip install -r requirements-export.txt"
+            ) from None
+
+
+def trace(module: nn.Module, spec: ImageSpec, path: Path) -> None:
+    """By torch's older exporter, which runs the network once and writes down what it does."""
+    import torch
+
+    batch = {0: "batch"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is the older one; and that shapes may be fixed
+        torch.onnx.export(
+            module,
+            _example(spec),
+            str(path),
+            input_names=["images", "widths"],
+            output_names=["log_probs", "lengths"],
+            dynamic_axes={
+                "images": batch | {3: "width"},
+                "widths": batch,
+                "log_probs": batch | {1: "steps"},
+                "lengths": batch,
+            },
+            dynamo=False,
+        )
+
+
+def torch_export(module: nn.Module, spec: ImageSpec, path: Path) -> None:
+    """By torch.export."""
+    import torch
+
+    any_size = torch.export.Dim.DYNAMIC
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            _example(spec),
+            input_names=["images", "widths"],
+            output_names=["log_probs", "lengths"],
+            dynamic_shapes={"images": {0: any_size, 3: any_size}, "widths": {0: any_size}},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path))
+
+
+EXPORTERS: dict[str, Callable[[nn.Module, ImageSpec, Path], None]] = {
+    "tracing": trace,
+    "torch.export": torch_export,
+}
+"""In the order in which they are tried. As of torch 2.14, torch.export fixes the number of steps
+of an LSTM to that of the example, so it comes second, for the day when the older one is gone."""
+
+
+def _example(spec: ImageSpec):
+    """Two pictures, one of them padded."""
+    import torch
+
+    images = torch.zeros(2, spec.channels, spec.height, spec.width)
+    return images, torch.tensor([spec.width, max(spec.MIN_WIDTH, spec.width // 2)])
+
+
+def write_onnx(
+    checkpoint: Checkpoint, path: Path, pictures: Sequence[Source]
+) -> tuple[str, Parity]:
+    """Write the file, with the checkpoint's header in its metadata; what exported it, and how far
+    it is from PyTorch. Raises UserError where it reads otherwise, and leaves no file then."""
+    from models.exported import ReadingNetwork
+
+    header = checkpoint.header
+    batches = check_batches(header.image, pictures)
+    model = checkpoint.build()
+    module = ReadingNetwork(model, header.temperature).eval()
+    torch_network = TorchNetwork(model, temperature=header.temperature)
+    failures = []
+    for name, exporter in EXPORTERS.items():
+        try:
+            exporter(module, header.image, path)
+            add_header(path, header)
+            parity = compare(torch_network, OnnxNetwork(path, "cpu", 1), batches)
+            if parity.holds:
+                return name, parity
+            failures.append(f"{name}: {parity}")
+        except Exception as error:  # each exporter, and ONNX Runtime, raise what they like
+            failures.append(f"{name}: {(str(error).splitlines() or [type(error).__name__])[0]}")
+        path.unlink(missing_ok=True)
+    raise UserError(
+        f"{checkpoint.path}: cannot be exported so that it reads as PyTorch does; nothing was "
+        f"written ({'; '.join(failures)})"
+    )
+
+
+def add_header(path: Path, header: Header) -> None:
+    """Put it into the file's metadata, which ONNX Runtime reads without the package onnx."""
+    import onnx
+
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {METADATA_KEY: header.to_json()})
+    onnx.save(model, str(path))

@@ -1,0 +1,141 @@
+"""What turns stacked pictures into log_probs: a network of torch, or an ONNX file without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from utils.checkpoint import METADATA_KEY, Header
+from utils.device import usable_cores
+from utils.errors import UserError
+from utils.picture import ImageSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.crnn import CRNN
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+"""Of ONNX Runtime, by our names of devices."""
+
+
+class Network(Protocol):
+    """Images (N, Ch, H, W) in float32, padded on the right, and true widths (N,) -> log_probs
+    (N, T, C) in fp32 and lengths (N,), numpy arrays all of them."""
+
+    def log_probs(self, images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What reads a batch; confidences are calibrated."""
+        ...
+
+    def num_steps(self, image: ImageSpec) -> int:
+        """Time steps of the widest picture of that kind."""
+        ...
+
+
+class TorchNetwork:
+    """A model on a device, which may be in training otherwise."""
+
+    def __init__(
+        self,
+        model: CRNN,
+        device: torch.device | str = "cpu",
+        amp_dtype: torch.dtype | None = None,
+        temperature: float = 1.0,
+    ):
+        self.model, self.device = model, device
+        self.amp_dtype, self.temperature = amp_dtype, temperature
+
+    def num_steps(self, image: ImageSpec) -> int:
+        return int(self.model.backbone.out_width(image.width))
+
+    def log_probs(self, images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        import torch
+
+        batch = torch.from_numpy(images).to(self.device)
+        full = bool((widths == images.shape[3]).all())
+        true_widths = None if full else torch.from_numpy(widths).to(self.device)
+        device_type = torch.device(self.device).type
+        was_training = self.model.training
+        self.model.eval()
+        with (
+            torch.inference_mode(),
+            torch.autocast(device_type, self.amp_dtype, enabled=self.amp_dtype is not None),
+        ):
+            logits, lengths = self.model(batch, true_widths)
+        self.model.train(was_training)
+        log_probs = (logits.float() / self.temperature).log_softmax(dim=2)
+        return log_probs.cpu().numpy(), lengths.cpu().numpy()
+
+
+class OnnxNetwork:
+    """A file that export.py wrote, in ONNX Runtime; torch is not needed.
+
+    Raises UserError for a file that is damaged or foreign, a provider that is not there, and where
+    onnxruntime is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        device: str = "auto",
+        num_threads: int | None = None,
+        provider: str | None = None,
+    ):
+        runtime = _onnxruntime()
+        providers = [provider or _provider(runtime, device)]
+        if providers[0] not in runtime.get_available_providers():
+            there = ", ".join(runtime.get_available_providers())
+            raise UserError(
+                f"--provider {providers[0]}: this onnxruntime has {there}; install one that has it"
+            )
+        if providers[0] != PROVIDERS["cpu"]:
+            providers.append(PROVIDERS["cpu"])  # for what the other cannot run
+        settings = runtime.SessionOptions()
+        settings.intra_op_num_threads = num_threads or min(usable_cores(), 8)
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        settings.log_severity_level = 4  # it raises what it logs
+        try:
+            self._session = runtime.InferenceSession(str(path), settings, providers=providers)
+        except Exception as error:  # one class of its own for each kind of damage
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"{path}: truncated or damaged ({reason}); copy it or export it anew"
+            ) from None
+        known = self._session.get_modelmeta().custom_metadata_map
+        if METADATA_KEY not in known:
+            raise UserError(f"{path}: an ONNX file, but not one of this project's export.py")
+        self.header = Header.from_json(known[METADATA_KEY], str(path))
+        """What stood in the checkpoint that it was made from."""
+
+    def num_steps(self, image: ImageSpec) -> int:
+        shape = (1, image.channels, image.height, image.width)
+        _, [steps] = self.log_probs(np.zeros(shape, np.float32), np.array([image.width]))
+        return int(steps)
+
+    def log_probs(self, images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        log_probs, lengths = self._session.run(None, {"images": images, "widths": widths})
+        return log_probs, lengths
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UserError(
+            "an .onnx file needs the package onnxruntime; run pip install -r "
+            "requirements-deploy.txt"
+        ) from None
+    return onnxruntime
+
+
+def _provider(runtime: Any, device: str) -> str:
+    if device == "auto":
+        there = runtime.get_available_providers()
+        return next(PROVIDERS[kind] for kind in ("cuda", "cpu") if PROVIDERS[kind] in there)
+    if device not in PROVIDERS:
+        raise UserError(
+            f"--device {device}: an .onnx file runs on {' or '.join(PROVIDERS)}; use --device auto"
+        )
+    return PROVIDERS[device]
