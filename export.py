@@ -16,22 +16,25 @@ from typing import TYPE_CHECKING
 
 from utils.dataset import SPLITS, BadRows, Row, open_dataset
 from utils.errors import UserError, run_script
-from utils.files import atomic_write, check_output_file, find_pictures
+from utils.files import atomic_write, check_output_file, find_pictures, write_text
 from utils.options import option, parse
 
 if TYPE_CHECKING:
+    from utils.checkpoint import Checkpoint
     from utils.export.measure import Measured
+    from utils.picture import Source
 
 DESCRIPTION = "A checkpoint as a file for programs without PyTorch, checked against PyTorch."
 EPILOG = """\
 onnx: an .onnx file that takes any number of pictures of any width, and their true widths; what
 the checkpoint knows stands in its metadata, and Recognizer.load and inference.py read with it
 without torch. onnx-int8: the same in eight bits, calibrated on pictures of --data_root; kept only
-if it is faster, and loses at most 0.5 points of its texts.
+if it is faster, and loses at most 0.5 points of its texts. ddddocr: an .onnx file and the
+charsets .json beside it, for ddddocr's import_onnx_path and charsets_path.
 exit code: 0 done; 1 eight bits were not worth it, nothing written; 2 an error, in a sentence"""
 
-FORMATS = {"onnx": "{stem}.onnx", "onnx-int8": "{stem}-int8.onnx"}
-"""And the names of their files, beside the checkpoint."""
+FORMATS = {"onnx": "", "onnx-int8": "-int8", "ddddocr": "-ddddocr"}
+"""And what their files' names have behind that of the checkpoint."""
 
 EXAMPLES = Path(__file__).parent / "examples"
 """Pictures to check with where none are given."""
@@ -45,12 +48,13 @@ class Options:
     path: str | None = option(None, "the checkpoint, .pth or .safetensors", positional=True)
     format: str = option("onnx", "what to make", tuple(FORMATS))
     output_path: str | None = option(
-        None, "file to write (default: beside the checkpoint, best.onnx or best-int8.onnx)"
+        None, "file to write (default: beside the checkpoint, such as best.onnx, best-int8.onnx)"
     )
     data_root: str | None = option(
         None,
-        "labelled pictures: the export is checked with them, calibrated on those of train or val, "
-        "and scored on those of test or val (default: the project's examples, and no score)",
+        "labelled pictures: calibrated on those of train (or the first split that there is), "
+        "checked and scored on those of test (or the last); default: the project's examples, "
+        "and no score",
     )
     num_pictures: int = option(1000, "pictures to score with, at most", least=1)
     num_calibration: int = option(256, "onnx-int8: pictures to calibrate on, at most", least=1)
@@ -59,7 +63,7 @@ class Options:
     @property
     def output(self) -> Path:
         source = Path(self.path or "")
-        name = FORMATS[self.format].format(stem=source.stem)
+        name = f"{source.stem}{FORMATS[self.format]}.onnx"
         return Path(self.output_path) if self.output_path else source.with_name(name)
 
     def problems(self) -> list[str]:
@@ -81,10 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(Options, argv, DESCRIPTION, EPILOG).options
     from utils.checkpoint import load_checkpoint
     from utils.device import set_threads
-    from utils.export.int8 import quantize
-    from utils.export.measure import ROUNDS, as_table, measure
-    from utils.export.onnx_file import need_onnx, write_onnx
-    from utils.recognizer import Recognizer
+    from utils.export.onnx_file import need_onnx
 
     need_onnx()
     set_threads(1)
@@ -92,27 +93,64 @@ def main(argv: Sequence[str] | None = None) -> int:
     to_calibrate, to_score = labelled(options)
     pictures = [row.picture for row in to_score] or find_pictures(EXAMPLES)
     with tempfile.TemporaryDirectory() as folder:
-        draft, small = Path(folder) / "draft.onnx", Path(folder) / "small.onnx"
-        exporter, parity = write_onnx(checkpoint, draft, pictures)
-        print(f"exported by {exporter}: {parity}")
-        readers = {
-            "PyTorch": (checkpoint.path, Recognizer.of(checkpoint, "cpu")),
-            "ONNX": (draft, Recognizer.load(draft, "cpu", 1)),
-        }
-        if options.format == "onnx-int8":
-            count = quantize(draft, checkpoint.header, [r.picture for r in to_calibrate], small)
-            print(f"eight bits: calibrated on {count:,} pictures")
-            readers["eight bits"] = (small, Recognizer.load(small, "cpu", 1))
-        found = measure(readers, pictures, to_score)
-        print(as_table(found, len(to_score)))
-        print(f"one thread, the network alone, medians of {ROUNDS} rounds in turn")
-        if options.format == "onnx-int8" and (why := not_worth_it(found)):
-            print(f"not written: {why}; --format onnx is the better one here")
-            return 1
-        made, _ = list(readers.values())[-1]
-        with atomic_write(options.output) as file:
-            file.write(made.read_bytes())
+        draft = Path(folder) / "draft.onnx"
+        if options.format == "ddddocr":
+            return for_ddddocr(options, checkpoint, draft, pictures)
+        return as_onnx(options, checkpoint, draft, pictures, to_calibrate, to_score)
+
+
+def as_onnx(
+    options: Options,
+    checkpoint: Checkpoint,
+    draft: Path,
+    pictures: Sequence[Source],
+    to_calibrate: Sequence[Row],
+    to_score: Sequence[Row],
+) -> int:
+    from utils.export.int8 import quantize
+    from utils.export.measure import ROUNDS, as_table, measure
+    from utils.export.onnx_file import write_onnx
+    from utils.recognizer import Recognizer
+
+    exporter, parity = write_onnx(checkpoint, draft, pictures)
+    print(f"exported by {exporter}: {parity}")
+    readers = {
+        "PyTorch": (checkpoint.path, Recognizer.of(checkpoint, "cpu")),
+        "ONNX": (draft, Recognizer.load(draft, "cpu", 1)),
+    }
+    made = draft
+    if options.format == "onnx-int8":
+        made = draft.with_name("small.onnx")
+        count = quantize(draft, checkpoint.header, [row.picture for row in to_calibrate], made)
+        print(f"eight bits: calibrated on {count:,} pictures")
+        readers["eight bits"] = (made, Recognizer.load(made, "cpu", 1))
+    found = measure(readers, pictures, to_score)
+    print(as_table(found, len(to_score)))
+    print(f"one thread, the network alone, medians of {ROUNDS} rounds in turn")
+    if options.format == "onnx-int8" and (why := not_worth_it(found)):
+        print(f"not written: {why}; --format onnx is the better one here")
+        return 1
+    with atomic_write(options.output) as file:
+        file.write(made.read_bytes())
     print(f"{options.output}: python inference.py --model_path {options.output} --image_path F")
+    return 0
+
+
+def for_ddddocr(
+    options: Options, checkpoint: Checkpoint, draft: Path, pictures: Sequence[Source]
+) -> int:
+    from utils.export.ddddocr import charset_json, write_ddddocr
+
+    most = write_ddddocr(checkpoint, draft, pictures)
+    output, charsets = options.output, options.output.with_suffix(".json")
+    write_text(charsets, charset_json(checkpoint.header.charset, checkpoint.header.image))
+    with atomic_write(output) as file:
+        file.write(draft.read_bytes())
+    print(f"logits within {most:.1e} of PyTorch's; {output.stat().st_size / 1e6:.2f} MB")
+    print(
+        f"{output}: DdddOcr(det=False, ocr=False, show_ad=False, import_onnx_path={str(output)!r}, "
+        f"charsets_path={str(charsets)!r}).classification(data)"
+    )
     return 0
 
 

@@ -83,26 +83,7 @@ class OnnxNetwork:
         num_threads: int | None = None,
         provider: str | None = None,
     ):
-        runtime = _onnxruntime()
-        providers = [provider or _provider(runtime, device)]
-        if providers[0] not in runtime.get_available_providers():
-            there = ", ".join(runtime.get_available_providers())
-            raise UserError(
-                f"--provider {providers[0]}: this onnxruntime has {there}; install one that has it"
-            )
-        if providers[0] != PROVIDERS["cpu"]:
-            providers.append(PROVIDERS["cpu"])  # for what the other cannot run
-        settings = runtime.SessionOptions()
-        settings.intra_op_num_threads = num_threads or min(usable_cores(), 8)
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        settings.log_severity_level = 4  # it raises what it logs
-        try:
-            self._session = runtime.InferenceSession(str(path), settings, providers=providers)
-        except Exception as error:  # one class of its own for each kind of damage
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"{path}: truncated or damaged ({reason}); copy it or export it anew"
-            ) from None
+        self._session = open_session(path, device, num_threads, provider)
         known = self._session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in known:
             raise UserError(f"{path}: an ONNX file, but not one of this project's export.py")
@@ -117,6 +98,35 @@ class OnnxNetwork:
     def log_probs(self, images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         log_probs, lengths = self._session.run(None, {"images": images, "widths": widths})
         return log_probs, lengths
+
+
+def open_session(
+    path: str | Path,
+    device: str = "cpu",
+    num_threads: int | None = 1,
+    provider: str | None = None,
+) -> Any:
+    """A session of ONNX Runtime; UserError as of OnnxNetwork."""
+    runtime = _onnxruntime()
+    providers = [provider or _provider(runtime, device)]
+    if providers[0] not in runtime.get_available_providers():
+        there = ", ".join(runtime.get_available_providers())
+        raise UserError(
+            f"--provider {providers[0]}: this onnxruntime has {there}; install one that has it"
+        )
+    if providers[0] != PROVIDERS["cpu"]:
+        providers.append(PROVIDERS["cpu"])  # for what the other cannot run
+    settings = runtime.SessionOptions()
+    settings.intra_op_num_threads = num_threads or min(usable_cores(), 8)
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.log_severity_level = 4  # it raises what it logs
+    try:
+        return runtime.InferenceSession(str(path), settings, providers=providers)
+    except Exception as error:  # one class of its own for each kind of damage
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path}: truncated or damaged ({reason}); copy it or export it anew"
+        ) from None
 
 
 def _onnxruntime() -> Any:
