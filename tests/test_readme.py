@@ -19,6 +19,7 @@ REDUCED = {  # the only difference from what is printed: flags put behind each c
     "quick_start.py": "--num_samples 40 --num_epochs 1",
     "generate_data.py": "--num_samples 40",
     "train.py": "--num_epochs 1 --epoch_size 64",
+    "export.py": "--num_pictures 8",
     "train.py --resume": "",  # it has the flags of the run that it goes on with
 }
 LEFT_OUT = ("-m pytest",)  # the command that is running
