@@ -125,7 +125,7 @@ class Recognizer:
             if output.indices:
                 readings = decoder.read(output.log_probs, output.lengths, characters)
                 for index, reading in zip(output.indices, readings, strict=True):
-                    found[index] = _predicted(reading, reject_below)
+                    found[index] = predicted(reading, reject_below)
             yield from (found[index] for index in sorted(found))
 
     def batches(self, images: Sequence[Source], batch_size: int = 64) -> Iterator[BatchOutput]:
@@ -160,7 +160,7 @@ class Recognizer:
         return self.network.log_probs(*stack(pictures))
 
 
-def _predicted(reading: Reading, reject_below: float) -> Prediction:
+def predicted(reading: Reading, reject_below: float) -> Prediction:
     rejected = reading.confidence < reject_below
     return Prediction(
         text="" if rejected else reading.text,

@@ -1,0 +1,129 @@
+"""The service when there is more to do than it can: full queues, slow networks, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+from serving import files, serving
+from test_serve import encoded, model, options  # noqa: F401  (a fixture)
+
+from utils.serve.batcher import by_width
+
+
+class Held:
+    """A network that reads nothing until it is let go."""
+
+    def __init__(self, batcher):
+        self.go, self.started = threading.Event(), threading.Event()
+        self.wrapped = batcher.recognizer.network
+        batcher.recognizer.network = self
+
+    def num_steps(self, image):
+        return self.wrapped.num_steps(image)
+
+    def log_probs(self, images, widths):
+        self.started.set()
+        assert self.go.wait(20)
+        return self.wrapped.log_probs(images, widths)
+
+
+async def until(condition) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came to be")
+
+
+def test_a_full_queue_refuses_and_takes_again(model: Path):  # noqa: F811
+    picture = encoded(1)
+
+    async def work(client, app):
+        service = app.state.service
+        held = Held(service.models["digits"])
+        taken = [
+            asyncio.create_task(client.post("/predict", files=files(picture, picture)))
+            for _ in range(4)
+        ]
+        await until(lambda: service.pending == 8)
+        refused = await client.post("/predict", files=files(picture))
+        text = (await client.get("/metrics")).text
+        held.go.set()
+        answers = await asyncio.gather(*taken)
+        again = await client.post("/predict", files=files(picture))
+        return refused, text, answers, again, service.pending
+
+    bounds = options(model, queue_size=8, max_files=2)
+    refused, text, answers, again, pending = serving(bounds, work)
+    assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
+    assert refused.headers["retry-after"] == "1"
+    assert 'crnn_refused_total{reason="queue_full"} 1.0' in text.splitlines()
+    assert "crnn_pending_pictures 8.0" in text.splitlines()
+    assert [answer.status_code for answer in [*answers, again]] == [200] * 5
+    assert pending == 0
+
+
+def test_what_takes_too_long_is_answered_and_leaves_nothing_behind(model: Path):  # noqa: F811
+    async def work(client, app):
+        service = app.state.service
+        held = Held(service.models["digits"])
+        late = await client.post("/predict", files=files(encoded(1)))
+        pending = service.pending
+        held.go.set()
+        after = await client.post("/predict", files=files(encoded(1)))
+        return late, pending, after
+
+    late, pending, after = serving(options(model, time_limit=0.4), work)
+    assert (late.status_code, late.json()["code"]) == (503, "timeout")
+    assert "retry-after" in late.headers
+    assert pending == 0
+    assert after.status_code == 200
+
+
+def test_what_comes_while_a_batch_is_read_is_read_together(model: Path):  # noqa: F811
+    sizes: list[int] = []
+
+    async def work(client, app):
+        batcher = app.state.service.models["digits"]
+        batcher._told = sizes.append
+        held = Held(batcher)
+        first = asyncio.create_task(client.post("/predict", files=files(encoded(0))))
+        await until(held.started.is_set)
+        others = [
+            asyncio.create_task(client.post("/predict", files=files(encoded(i)))) for i in range(9)
+        ]
+        await until(lambda: batcher._queue.qsize() == 9)
+        held.go.set()
+        return await asyncio.gather(first, *others)
+
+    answers = serving(options(model, max_batch=6), work)
+    assert sizes == [1, 6, 3]
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_an_error_in_one_batch_ends_neither_the_others_nor_the_service(model: Path):  # noqa: F811
+    async def work(client, app):
+        batcher = app.state.service.models["digits"]
+        reader, good = batcher.recognizer, batcher.recognizer.network
+
+        class Broken(Held):
+            def log_probs(self, images, widths):
+                raise MemoryError("no room")
+
+        Broken(batcher)
+        failed = await client.post("/predict", files=files(encoded(0)))
+        reader.network = good
+        answer = await client.post("/predict", files=files(encoded(0)))
+        return failed, answer, app.state.service.pending
+
+    failed, answer, pending = serving(options(model), work)
+    assert (failed.status_code, failed.json()["code"]) == (500, "internal")
+    assert (answer.status_code, pending) == (200, 0)
+
+
+def test_pictures_of_like_widths_are_read_together():
+    assert by_width([100, 20, 30, 31, 150, 99]) == [[1, 2], [3], [5, 0], [4]]
+    assert by_width([]) == []
+    assert by_width([7]) == [[0]]

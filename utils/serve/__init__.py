@@ -1,0 +1,1 @@
+"""The HTTP service: pictures in, texts out, many requests read together."""

@@ -1,0 +1,127 @@
+"""Pictures of many requests in one batch: a network works best on several at once.
+
+A batch is what has come while the one before was read. A picture that finds the network idle
+waits only for others that are on their way already, and not longer than `max_wait`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.recognizer import Recognizer
+from utils.text.reading import Decoder, Reading
+
+LIKE_WIDTHS = 1.5
+"""Pictures are read together where the widest is at most that much wider than the narrowest."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A prepared picture (Ch, H, W), and how it is to be read."""
+
+    picture: np.ndarray
+    decoder: Decoder
+    characters: bool
+    done: asyncio.Future[tuple[Reading, np.ndarray]]
+
+
+class Batcher:
+    """Reads with one recognizer, on a thread of its own.
+
+    `told` is called with the number of pictures of each batch. To be made, used and closed on one
+    event loop.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        max_batch: int,
+        max_wait: float,
+        told: Callable[[int], None] = lambda count: None,
+    ):
+        self.recognizer, self._told = recognizer, told
+        self._max_batch, self._max_wait = max_batch, max_wait
+        self.on_their_way = 0
+        """Pictures that are being prepared, for which a batch may wait."""
+        self._queue: asyncio.Queue[Job] = asyncio.Queue()
+        self._thread = ThreadPoolExecutor(1, "network")
+        self._task = asyncio.create_task(self._run())
+
+    async def read(
+        self, picture: np.ndarray, decoder: Decoder, characters: bool = False
+    ) -> tuple[Reading, np.ndarray]:
+        """The reading of a prepared picture, and its log_probs (T, C)."""
+        job = Job(picture, decoder, characters, asyncio.get_running_loop().create_future())
+        self._queue.put_nowait(job)
+        return await job.done
+
+    async def close(self) -> None:
+        """To be called when nothing is waiting any more."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        self._thread.shutdown()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            jobs = await self._next_batch()
+            try:
+                found = await loop.run_in_executor(self._thread, self._read, jobs)
+            except Exception as error:  # each of them hears of it, and the next batch is read
+                for job in jobs:
+                    if not job.done.done():
+                        job.done.set_exception(error)
+                continue
+            for job, result in zip(jobs, found, strict=True):
+                if not job.done.done():  # whoever asked may have gone
+                    job.done.set_result(result)
+
+    async def _next_batch(self) -> list[Job]:
+        jobs = [await self._queue.get()]
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._max_wait
+        while len(jobs) < self._max_batch:
+            if self._queue.empty():
+                left = deadline - loop.time()
+                if not self.on_their_way or left <= 0:
+                    break
+                try:
+                    jobs.append(await asyncio.wait_for(self._queue.get(), left))
+                except TimeoutError:
+                    break
+            else:
+                jobs.append(self._queue.get_nowait())
+        return [job for job in jobs if not job.done.done()] or await self._next_batch()
+
+    def _read(self, jobs: list[Job]) -> list[tuple[Reading, np.ndarray]]:
+        found: dict[int, tuple[Reading, np.ndarray]] = {}
+        for places in by_width([job.picture.shape[2] for job in jobs]):
+            self._told(len(places))
+            log_probs, lengths = self.recognizer.log_probs([jobs[i].picture for i in places])
+            alike: dict[tuple[int, bool], list[int]] = {}
+            for row, place in enumerate(places):
+                job = jobs[place]
+                alike.setdefault((id(job.decoder), job.characters), []).append(row)
+            for rows in alike.values():
+                job = jobs[places[rows[0]]]
+                readings = job.decoder.read(log_probs[rows], lengths[rows], job.characters)
+                for row, reading in zip(rows, readings, strict=True):
+                    found[places[row]] = reading, log_probs[row, : lengths[row]]
+        return [found[place] for place in range(len(jobs))]
+
+
+def by_width(widths: list[int]) -> list[list[int]]:
+    """Places of like widths together: padding to the widest is work on nothing."""
+    groups: list[list[int]] = []
+    for place in sorted(range(len(widths)), key=widths.__getitem__):
+        if not groups or widths[place] > LIKE_WIDTHS * widths[groups[-1][0]]:
+            groups.append([])
+        groups[-1].append(place)
+    return groups
