@@ -93,7 +93,7 @@ def echo() -> Any:
 
 
 @contextmanager
-def running(command: list[str], port: int) -> Iterator[None]:
+def running(command: list[str], port: int) -> Iterator[subprocess.Popen]:
     process = subprocess.Popen(command, cwd=ROOT)
     try:
         for _ in range(600):
@@ -103,7 +103,7 @@ def running(command: list[str], port: int) -> Iterator[None]:
             if process.poll() is not None:
                 raise UserError(f"{' '.join(command)}: ended with {process.returncode}")
             time.sleep(0.1)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(30)
