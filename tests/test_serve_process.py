@@ -44,6 +44,18 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
+def wait_for(address: str, process: subprocess.Popen[str]) -> None:
+    """Until the service takes requests."""
+    for _ in range(300):
+        try:
+            if httpx.get(address + "/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    raise AssertionError(f"{address} is not ready after 30 s")
+
+
 @contextmanager
 def running(*words: object) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address of a service that is ready, and its process; it ends with this."""
@@ -55,13 +67,7 @@ def running(*words: object) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(300):
-            try:
-                if httpx.get(address + "/readyz").status_code == 200:
-                    break
-            except httpx.TransportError:
-                assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.1)
+        wait_for(address, process)
         yield address, process
     finally:
         if process.poll() is None:
