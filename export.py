@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from utils.dataset import SPLITS, BadRows, Row, open_dataset
 from utils.errors import UserError, run_script
+from utils.export.bundle import check_bundle_folder, write_bundle
 from utils.files import atomic_write, check_output_file, find_pictures, write_text
 from utils.options import option, parse
 
@@ -56,6 +57,9 @@ class Options:
         "checked and scored on those of test (or the last); default: the project's examples, "
         "and no score",
     )
+    bundle: str | None = option(
+        None, "also a folder that reads by itself: model, a reader in one file, README"
+    )
     num_pictures: int = option(1000, "pictures to score with, at most", least=1)
     num_calibration: int = option(256, "onnx-int8: pictures to calibrate on, at most", least=1)
     config: str | None = option(None, "recipe (TOML) that presets these flags")
@@ -74,10 +78,17 @@ class Options:
             found.append("--format onnx-int8 needs --data_root, pictures to calibrate and score on")
         if self.output.suffix.lower() != ".onnx":
             found.append(f"--output_path {self.output}: expected a name that ends with .onnx")
+        if self.bundle and self.format == "ddddocr":
+            found.append("--bundle fights --format ddddocr: ddddocr is the reader; leave it out")
         try:
             check_output_file(self.output)
         except UserError as error:
             found.append(f"--output_path {error}")
+        try:
+            if self.bundle:
+                check_bundle_folder(Path(self.bundle))
+        except UserError as error:
+            found.append(str(error))
         return found
 
 
@@ -133,6 +144,9 @@ def as_onnx(
     with atomic_write(options.output) as file:
         file.write(made.read_bytes())
     print(f"{options.output}: python inference.py --model_path {options.output} --image_path F")
+    if options.bundle:
+        write_bundle(Path(options.bundle), made, checkpoint.header, pictures[0])
+        print(f"{options.bundle}: its README.md says how to read with it")
     return 0
 
 

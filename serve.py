@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from utils.errors import UserError, run_script
 from utils.options import parse
@@ -39,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     app = create_app(options)  # also tells of a bad file before any process starts
     names = ", ".join(f"{name} ({path})" for name, path in options.models())
     print(f"models: {names}; http://{options.host}:{options.port}/docs", flush=True)
-    how = {"host": options.host, "port": options.port, "log_level": "warning", "access_log": False}
+    how: dict[str, Any] = {
+        "host": options.host, "port": options.port, "log_level": "warning", "access_log": False,
+        "timeout_graceful_shutdown": round(2 * options.time_limit) + 5,
+    }  # fmt: skip
     if options.workers == 1:
         uvicorn.run(app, **how)
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -79,16 +80,20 @@ def running(*words: object) -> Iterator[tuple[str, subprocess.Popen[str]]]:
             process.communicate()
 
 
-def test_the_older_client_is_answered_and_torch_is_not_needed(onnx: Path):
+def test_the_older_client_is_answered_and_torch_is_not_needed(onnx: Path, tmp_path: Path):
+    model = Path(shutil.copy(onnx, tmp_path))
     img = np.asarray(scribble(5))
     [wanted] = Recognizer.load(onnx, "cpu").read([img])
-    with running("--model", onnx, "--log", "none") as (address, process):
+    with running("--model", model, "--log", "none") as (address, process):
         url = address + "/crnn"
         answer = requests.post(
             url, data={"img": codecs.encode(img.tobytes(), "base64"), "shape": [*img.shape]}
         )
         assert answer.status_code == 200
         assert answer.json()["text"] == wanted.text
+        model.write_bytes(b"")  # what it reads with is in memory
+        again = httpx.post(address + "/predict", files=files(encoded(5)))
+        assert again.json()["results"][0]["text"] == wanted.text
         if sys.platform == "linux":
             maps = Path(f"/proc/{process.pid}/maps").read_text()
             assert "onnxruntime" in maps

@@ -84,11 +84,14 @@ class Batcher:
                     job.done.set_result(result)
 
     async def _next_batch(self) -> list[Job]:
-        jobs = [await self._queue.get()]
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._max_wait
-        while len(jobs) < self._max_batch:
-            if self._queue.empty():
+        while True:
+            jobs = [await self._queue.get()]
+            deadline = loop.time() + self._max_wait
+            while len(jobs) < self._max_batch:
+                if not self._queue.empty():
+                    jobs.append(self._queue.get_nowait())
+                    continue
                 left = deadline - loop.time()
                 if not self.on_their_way or left <= 0:
                     break
@@ -96,9 +99,8 @@ class Batcher:
                     jobs.append(await asyncio.wait_for(self._queue.get(), left))
                 except TimeoutError:
                     break
-            else:
-                jobs.append(self._queue.get_nowait())
-        return [job for job in jobs if not job.done.done()] or await self._next_batch()
+            if wanted := [job for job in jobs if not job.done.done()]:  # others were given up
+                return wanted
 
     def _read(self, jobs: list[Job]) -> list[tuple[Reading, np.ndarray]]:
         found: dict[int, tuple[Reading, np.ndarray]] = {}

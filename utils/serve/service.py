@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Service:
         self.pending = 0
         """Pictures that were taken and not answered."""
         self._pool = ThreadPoolExecutor(min(usable_cores(), 8), "pictures")
-        self._decoder = lru_cache(MOST_DECODERS)(self._new_decoder)
+        self._decoders: dict[tuple[str, Decoding], Decoder] = {}
 
     async def close(self) -> None:
         for batcher in self.models.values():
@@ -79,7 +79,7 @@ class Service:
             known = ", ".join(self.models)
             raise Refusal(404, "unknown_model", f"model {wish.model!r} is not one of {known}")
         for name in [wish.model] if wish.model else self.models:
-            self.decoder(name, wish.decoding)  # raises for what does not fit
+            await self.decoder(name, wish.decoding)  # raises for what does not fit
         with self._taken(len(pictures)):
             reading = asyncio.gather(*(self._read_one(picture, wish) for picture in pictures))
             try:
@@ -89,12 +89,19 @@ class Service:
                     503, "timeout", f"not read within {self.options.time_limit:g} s; try again"
                 ) from None
 
-    def decoder(self, model: str, decoding: Decoding) -> Decoder:
+    async def decoder(self, model: str, decoding: Decoding) -> Decoder:
         """The same one for the same wish. Raises Refusal for one that cannot be."""
-        try:
-            return self._decoder(model, decoding)
-        except UserError as error:
-            raise Refusal(422, "bad_option", str(error).replace("--", "")) from None
+        key = model, decoding
+        if key not in self._decoders:
+            loop = asyncio.get_running_loop()
+            try:  # of a large charset it takes its time
+                made = await loop.run_in_executor(self._pool, self._new_decoder, model, decoding)
+            except UserError as error:
+                raise Refusal(422, "bad_option", str(error).replace("--", "")) from None
+            while len(self._decoders) >= MOST_DECODERS:
+                self._decoders.pop(next(iter(self._decoders)))
+            self._decoders[key] = made
+        return self._decoders[key]
 
     def _new_decoder(self, model: str, decoding: Decoding) -> Decoder:
         reader = self.models[model].recognizer
@@ -140,7 +147,7 @@ class Service:
         except PictureError as error:
             self.metrics.pictures.labels(name, "bad").inc()
             return Answer(name, Prediction("", 0.0, str(error)))
-        decoder = self.decoder(name, wish.decoding)
+        decoder = await self.decoder(name, wish.decoding)
         reading, log_probs = await batcher.read(picture, decoder, wish.characters)
         self.metrics.pictures.labels(name, "read").inc()
         return Answer(name, predicted(reading, wish.reject_below), (width, height), log_probs)

@@ -36,9 +36,10 @@ async function read(files) {
     form.append("files", file, file.name || "pasted.png");
     try {
       const answer = await fetch(`predict?${query({ decoder: "beam", n_best: 5 })}`, {
-        method: "POST", body: form,
+        method: "POST", body: form, headers: { "X-API-Key": byId("key").value },
       });
       const found = await answer.json();
+      if (answer.status === 401) askForKey();
       if (answer.ok) show(file, found.results[0], found.milliseconds);
       else showError(file, found.message);
     } catch (error) {
@@ -47,6 +48,11 @@ async function read(files) {
   }
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
   if (!byId("status").classList.contains("bad")) say(`done in ${seconds} s`);
+}
+
+function askForKey() {
+  byId("locked").hidden = false;
+  byId("key").focus();
 }
 
 function newCard(file) {
