@@ -1,7 +1,7 @@
 # The service with one model in it, without PyTorch:
 #   python export.py checkpoints/captcha62-light.safetensors --output_path output/model.onnx
 #   docker build --build-arg MODEL=output/model.onnx -t crnn-reader .
-#   docker run --rm -p 5000:5000 crnn-reader
+#   docker run --rm --stop-timeout 70 -p 5000:5000 crnn-reader
 FROM python:3.12-slim
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

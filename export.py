@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.dataset import SPLITS, BadRows, Row, open_dataset
+from utils.dataset import SPLITS, BadRows, Row, check_pictures, open_dataset
 from utils.errors import UserError, run_script
 from utils.export.bundle import check_bundle_folder, write_bundle
 from utils.files import atomic_write, check_output_file, find_pictures, write_text
-from utils.options import option, parse
+from utils.options import Parsed, option, parse
 
 if TYPE_CHECKING:
     from utils.checkpoint import Checkpoint
@@ -70,6 +70,11 @@ class Options:
         name = f"{source.stem}{FORMATS[self.format]}.onnx"
         return Path(self.output_path) if self.output_path else source.with_name(name)
 
+    @property
+    def charsets(self) -> Path:
+        """What goes with the file of ddddocr."""
+        return self.output.with_suffix(".json")
+
     def problems(self) -> list[str]:
         if not self.path:
             return ["nothing to export; give a checkpoint"]
@@ -80,20 +85,26 @@ class Options:
             found.append(f"--output_path {self.output}: expected a name that ends with .onnx")
         if self.bundle and self.format == "ddddocr":
             found.append("--bundle fights --format ddddocr: ddddocr is the reader; leave it out")
-        try:
-            check_output_file(self.output)
-        except UserError as error:
-            found.append(f"--output_path {error}")
-        try:
-            if self.bundle:
-                check_bundle_folder(Path(self.bundle))
-        except UserError as error:
-            found.append(str(error))
+        checks: list[tuple[str, Callable[[Path], None], Path]] = [
+            ("--output_path ", check_output_file, self.output)
+        ]
+        if self.format == "ddddocr":
+            checks.append(("--output_path ", check_output_file, self.charsets))
+        if self.bundle:
+            checks.append(("--bundle ", check_bundle_folder, Path(self.bundle)))
+        for flag, check, path in checks:
+            try:
+                check(path)
+            except UserError as error:
+                found.append(f"{flag}{error}")
         return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = parse(Options, argv, DESCRIPTION, EPILOG).options
+    parsed = parse(Options, argv, DESCRIPTION, EPILOG)
+    options = parsed.options
+    for sentence in idle_flags(parsed):
+        print(f"warning: {sentence}", file=sys.stderr)
     from utils.checkpoint import load_checkpoint
     from utils.device import set_threads
     from utils.export.onnx_file import need_onnx
@@ -132,8 +143,8 @@ def as_onnx(
     made = draft
     if options.format == "onnx-int8":
         made = draft.with_name("small.onnx")
-        count = quantize(draft, checkpoint.header, [row.picture for row in to_calibrate], made)
-        print(f"eight bits: calibrated on {count:,} pictures")
+        quantize(draft, checkpoint, [row.picture for row in to_calibrate], made)
+        print(f"eight bits: calibrated on {len(to_calibrate):,} pictures")
         readers["eight bits"] = (made, Recognizer.load(made, "cpu", 1))
     found = measure(readers, pictures, to_score)
     print(as_table(found, len(to_score)))
@@ -141,12 +152,12 @@ def as_onnx(
     if options.format == "onnx-int8" and (why := not_worth_it(found)):
         print(f"not written: {why}; --format onnx is the better one here")
         return 1
-    with atomic_write(options.output) as file:
-        file.write(made.read_bytes())
-    print(f"{options.output}: python inference.py --model_path {options.output} --image_path F")
     if options.bundle:
         write_bundle(Path(options.bundle), made, checkpoint.header, pictures[0])
         print(f"{options.bundle}: its README.md says how to read with it")
+    with atomic_write(options.output) as file:
+        file.write(made.read_bytes())
+    print(f"{options.output}: python inference.py --model_path {options.output} --image_path F")
     return 0
 
 
@@ -156,16 +167,26 @@ def for_ddddocr(
     from utils.export.ddddocr import charset_json, write_ddddocr
 
     most = write_ddddocr(checkpoint, draft, pictures)
-    output, charsets = options.output, options.output.with_suffix(".json")
-    write_text(charsets, charset_json(checkpoint.header.charset, checkpoint.header.image))
+    output, charsets = options.output, options.charsets
     with atomic_write(output) as file:
         file.write(draft.read_bytes())
+    write_text(charsets, charset_json(checkpoint.header.charset, checkpoint.header.image))
     print(f"logits within {most:.1e} of PyTorch's; {output.stat().st_size / 1e6:.2f} MB")
     print(
         f"{output}: DdddOcr(det=False, ocr=False, show_ad=False, import_onnx_path={str(output)!r}, "
         f"charsets_path={str(charsets)!r}).classification(data)"
     )
     return 0
+
+
+def idle_flags(parsed: Parsed[Options]) -> list[str]:
+    """A sentence for each given flag that changes nothing."""
+    options, found = parsed.options, []
+    if "num_calibration" in parsed.given and options.format != "onnx-int8":
+        found.append("--num_calibration has no effect without --format onnx-int8")
+    if "num_pictures" in parsed.given and not options.data_root:
+        found.append("--num_pictures has no effect without --data_root")
+    return found
 
 
 def labelled(options: Options) -> tuple[list[Row], list[Row]]:
@@ -177,6 +198,8 @@ def labelled(options: Options) -> tuple[list[Row], list[Row]]:
     splits = [name for name in SPLITS if name in data.splits] or ["test"]
     to_calibrate = list(islice(data.split(splits[0]), options.num_calibration))
     to_score = list(islice(data.split(splits[-1]), options.num_pictures))
+    for rows in (to_calibrate, to_score):
+        check_pictures(rows, bad_rows)
     bad_rows.settle()
     return to_calibrate, to_score
 

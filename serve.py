@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from utils.errors import UserError, run_script
+from utils.errors import UserError, need, run_script
 from utils.options import parse
 from utils.serve.options import ServeOptions
 
@@ -30,11 +30,11 @@ PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 def main(argv: Sequence[str] | None = None) -> int:
     options: ServeOptions = parse(ServeOptions, argv, (__doc__ or "").strip(), EPILOG).options
     options = replace(options, api_key=options.api_key or os.environ.get("CRNN_API_KEY"))
-    need_packages()
+    need(PACKAGES, "requirements-serve.txt")
     check_port(options.host, options.port)
     import uvicorn
 
-    from utils.serve.app import OPTIONS, create_app
+    from utils.serve.app import create_app, hand_over
     from utils.serve.metrics import FOLDER
 
     app = create_app(options)  # also tells of a bad file before any process starts
@@ -42,35 +42,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"models: {names}; http://{options.host}:{options.port}/docs", flush=True)
     how: dict[str, Any] = {
         "host": options.host, "port": options.port, "log_level": "warning", "access_log": False,
-        "timeout_graceful_shutdown": round(2 * options.time_limit) + 5,
+        "timeout_graceful_shutdown": options.longest_answer,
     }  # fmt: skip
     if options.workers == 1:
         uvicorn.run(app, **how)
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {FOLDER: folder, OPTIONS: options.to_json()}
+        os.environ[FOLDER] = folder
+        hand_over(options)
         uvicorn.run(
             "utils.serve.app:from_environment", factory=True, workers=options.workers, **how
         )
     return 0
 
 
-def need_packages() -> None:
-    import importlib
-
-    for name in PACKAGES:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            raise UserError(
-                f"the package {name} is missing; run pip install -r requirements-serve.txt"
-            ) from None
-
-
 def check_port(host: str, port: int) -> None:
     """UserError where it cannot be listened on."""
     try:
-        with socket.create_server((host, port)):
+        [(family, *_), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise UserError(
+            f"--host {host}: no address of that name; give one of this machine"
+        ) from None
+    try:
+        with socket.create_server((host, port), family=family):
             pass
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]

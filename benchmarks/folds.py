@@ -27,7 +27,14 @@ from utils.errors import UserError, run_script
 from utils.files import write_text
 from utils.metrics import Score
 from utils.options import option, parse
+from utils.text.charset import Charset
+from utils.text.ngram import NgramCounts
+from utils.text.reading import Decoder, Decoding
 
+Pairs = list[tuple[str, str]]
+"""Labels and texts."""
+
+BEST_PATH, WITH_LM = "best path", "with a language model"
 TRAIN = Path(__file__).parent.parent / "train.py"
 
 
@@ -39,6 +46,10 @@ class Options:
     num_pictures: int = option(None, "pictures to train with (default: all of the others)", least=4)
     flags: str = option("", "flags of train.py, in quotes")
     ignore: str | None = option(None, "also score without these characters, such as .")
+    lm_weight: float = option(
+        None, "also read with the beam and a language model of the training labels", above=0
+    )
+    lm_order: int = option(3, "characters that count together in it", least=1)
     seed: int = option(0, "deals the folds", least=0)
     output: str | None = option(None, "Markdown file to write the table to")
     save_dir: str | None = option(None, "where the runs' checkpoints stay (default: nowhere)")
@@ -90,8 +101,16 @@ def split_flags(flags: str) -> list[str]:
     return list(reader)
 
 
-def run_fold(rows: list[Row], fold: int, options: Options, root: Path) -> tuple[list, float]:
-    """(label, text) of each picture of the fold, and the seconds of its training."""
+def language_decoder(charset: Charset, labels: list[str], options: Options, path: Path) -> Decoder:
+    """The beam with a language model of these labels."""
+    NgramCounts.of(labels, charset.characters, options.lm_order).save(path)
+    return Decoder(charset, Decoding("beam", lm=str(path), lm_weight=options.lm_weight))
+
+
+def run_fold(
+    rows: list[Row], fold: int, options: Options, root: Path
+) -> tuple[dict[str, Pairs], float]:
+    """(label, text) of each picture of the fold, by way of reading, and the seconds of training."""
     from utils.recognizer import Recognizer
 
     train, val, scored = deal(len(rows), options.folds, fold, options.seed)
@@ -105,18 +124,39 @@ def run_fold(rows: list[Row], fold: int, options: Options, root: Path) -> tuple[
     if done.returncode or best is None:
         raise UserError("train.py did not end well; see above")
     reader = Recognizer.load(best, "cpu")
-    texts = reader.read([rows[i].picture for i in scored])
+    ways: dict[str, Decoder | None] = {BEST_PATH: None}
+    if options.lm_weight:
+        known = [reader.charset.fold(rows[i].label) for i in [*train[: options.num_pictures], *val]]
+        ways[WITH_LM] = language_decoder(reader.charset, known, options, root / "lm.json")
     labels = [reader.charset.fold(rows[i].label) for i in scored]
+    pictures = [rows[i].picture for i in scored]
+    found = {
+        way: [
+            (label, prediction.text)
+            for label, prediction in zip(
+                labels, reader.read(pictures, decoder=decoder), strict=True
+            )
+        ]
+        for way, decoder in ways.items()
+    }
     if options.save_dir:
         shutil.copytree(root / "run", Path(options.save_dir) / f"fold{fold}", dirs_exist_ok=True)
-    return list(zip(labels, (found.text for found in texts), strict=True)), seconds
+    return found, seconds
 
 
-def score(pairs: list[tuple[str, str]], ignored: str = "") -> Score:
+def score(pairs: Pairs, ignored: str = "") -> Score:
     found, table = Score(), dict.fromkeys(map(ord, ignored))
     for label, text in pairs:
         found.add(label.translate(table), text.translate(table))
     return found
+
+
+def shares(pairs: Pairs, ignored: str | None) -> list[float]:
+    """Exact, without what is ignored, ignoring case, characters."""
+    found = score(pairs)
+    without = [score(pairs, ignored).sequence_accuracy] if ignored else []
+    others = [found.sequence_accuracy_ignoring_case, found.character_accuracy]
+    return [found.sequence_accuracy, *without, *others]
 
 
 def main(argv=None) -> int:
@@ -127,31 +167,29 @@ def main(argv=None) -> int:
         raise UserError(
             f"{options.data_root}: {len(rows)} pictures are too few for {options.folds} folds"
         )
-    header = ["fold", "trained on", "n", "exact", "ignoring case", "characters", "s"]
-    if options.ignore:
-        header.insert(4, f"without {options.ignore}")
+    without = [f"without {options.ignore}"] if options.ignore else []
+    kinds = ["exact", *without, "ignoring case", "characters"]
+    ways = [BEST_PATH, *([WITH_LM] * bool(options.lm_weight))]
     lines, numbers, times, every = [], [], [], []
     for fold in range(options.num_folds or options.folds):
         with tempfile.TemporaryDirectory() as folder:
-            pairs, seconds = run_fold(rows, fold, options, Path(folder))
-        found = score(pairs)
-        shares = [found.sequence_accuracy, found.sequence_accuracy_ignoring_case]
-        shares.append(found.character_accuracy)
-        if options.ignore:
-            shares.insert(1, score(pairs, options.ignore).sequence_accuracy)
+            found, seconds = run_fold(rows, fold, options, Path(folder))
+        values = [share for way in ways for share in shares(found[way], options.ignore)]
         trained = len(deal(len(rows), options.folds, fold, options.seed)[0])
         trained = min(trained, options.num_pictures or trained)
-        shown = [f"{share:.2%}" for share in shares]
-        lines.append([str(fold + 1), str(trained), str(len(pairs)), *shown, f"{seconds:.0f}"])
+        shown = [f"{share:.2%}" for share in values]
+        scored = len(found[BEST_PATH])
+        lines.append([str(fold + 1), str(trained), str(scored), *shown, f"{seconds:.0f}"])
         print(f"fold {fold + 1}: {', '.join(shown)} in {seconds:.0f} s", flush=True)
-        numbers.append(shares)
+        numbers.append(values)
         times.append(seconds)
-        every += [(fold, *pair) for pair in pairs if pair[0] != pair[1]]
+        every += [pair for pair in found[ways[-1]] if pair[0] != pair[1]]
     means = [f"{statistics.mean(column):.2%}" for column in zip(*numbers, strict=True)]
     lines.append(["mean", "", "", *means, f"{statistics.mean(times):.0f}"])
     report.print(f"\nn = {sum(int(line[2]) for line in lines[:-1])} pictures, each read once")
-    report.table(header, lines)
-    wrong = ", ".join(f"{label} as {text or 'nothing'}" for _, label, text in every[:20])
+    columns = [kind if way == BEST_PATH else f"{kind}, {way}" for way in ways for kind in kinds]
+    report.table(["fold", "trained on", "n", *columns, "s"], lines)
+    wrong = ", ".join(f"{label} as {text or 'nothing'}" for label, text in every[:20])
     report.print(f"\n{len(every)} wrong texts, such as {wrong}" if every else "\nall are right")
     report.save()
     return 0

@@ -103,3 +103,27 @@ def pictures(tmp_path: Path) -> list[Path]:
     for shade, path in enumerate(paths):
         Image.new("L", (1000, 40), 60 * shade).save(path)
     return paths
+
+
+@pytest.fixture(scope="module")
+def mixed_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """digits.pth, which reads pictures of up to 160 x 32 that keep their ratio."""
+    from lively import write_checkpoint
+
+    image = ImageSpec(height=32, width=160, keep_ratio=True)
+    path = tmp_path_factory.mktemp("a model") / "digits.pth"
+    return write_checkpoint(path, image=image, spread=3)
+
+
+@pytest.fixture(scope="module")
+def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """digits.onnx, of a reader of 80 x 32 pictures."""
+    from lively import scribble, write_checkpoint
+
+    from utils.checkpoint import load_checkpoint
+    from utils.export.onnx_file import write_onnx
+
+    folder = tmp_path_factory.mktemp("on nx")
+    checkpoint = load_checkpoint(write_checkpoint(folder / "digits.pth"))
+    write_onnx(checkpoint, folder / "digits.onnx", [scribble(0)])
+    return folder / "digits.onnx"

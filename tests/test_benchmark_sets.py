@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 from benchmark_tables import run
 from word_set import FACES
 
 from benchmarks import feed, folds, words
 from utils.errors import UserError
+from utils.text.charset import Charset
+from utils.text.reading import Decoder
 
 SMALL = "--img_width 80 --img_height 32 --hidden_size 16 --batch_size 4 --num_epochs 1"
 
@@ -35,14 +38,29 @@ def test_characters_can_be_left_out_of_the_score():
 def test_folds(tiny_data, tmp_path, capsys):
     (table,) = run(
         folds.main, "folds", capsys, str(tiny_data), "--folds", "2", "--ignore", "1",
-        "--num_pictures", "6", "--save_dir", str(tmp_path / "kept"),
+        "--num_pictures", "6", "--save_dir", str(tmp_path / "kept"), "--lm_weight", "0.5",
         "--flags", f"{SMALL} --num_threads 1 --num_workers 0",
     )  # fmt: skip
     assert table["fold"][:3] == ["trained on", "n", "exact"]
     assert table["fold"][3] == "without 1"
+    assert table["fold"][6:8] == [
+        "exact, with a language model",
+        "without 1, with a language model",
+    ]
+    assert len(table["1"]) == len(table["fold"]) == 11
     assert [table[fold][:2] for fold in "12"] == [["6", "12"], ["6", "12"]]
     assert table["mean"][2].endswith("%")
     assert (tmp_path / "kept/fold1/best.pth").is_file()
+
+
+def test_a_language_model_of_the_training_labels_reads(tmp_path):
+    """Three steps that say 1 or 2, then 1, then blank; the labels begin with 2."""
+    options = folds.Options("data", lm_weight=1.0, lm_order=2)
+    charset = Charset("12")
+    decoder = folds.language_decoder(charset, ["21", "21", "22"], options, tmp_path / "lm.json")
+    log_probs = np.log([[[0.1, 0.5, 0.4], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1]]])
+    assert Decoder(charset).read(log_probs, np.array([3]))[0].text == "11"
+    assert decoder.read(log_probs, np.array([3]))[0].text == "21"
 
 
 def test_folds_of_nothing_are_refused(tiny_data):

@@ -12,8 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from lively import scribble, write_checkpoint
-from serving import files
-from test_serve import encoded
+from serving import encoded, files
 from test_serve_process import free_port, wait_for
 
 from utils.checkpoint import load_checkpoint
@@ -77,6 +76,10 @@ def test_its_command_has_flags_that_there_are(tmp_path: Path, monkeypatch):
     composed = (ROOT / "compose.yaml").read_text("utf-8")
     assert re.search(r'"127\.0\.0\.1:5000:5000"', composed)
     assert "MODEL: output/model.onnx" in composed
+    patience = int(re.search(r"stop_grace_period: (\d+)s", composed)[1])  # type: ignore[index]
+    assert patience > options.longest_answer
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    assert f"--stop-timeout {patience} " in text
 
 
 @pytest.mark.long

@@ -234,3 +234,25 @@ def test_an_onnx_file_is_no_checkpoint_to_export(tiny_checkpoint: Path):
     assert call(tiny_checkpoint) == 0
     with pytest.raises(UserError, match="only reads; give the checkpoint it was made from"):
         call(tiny_checkpoint.with_suffix(".onnx"))
+
+
+def test_a_picture_of_the_data_that_cannot_be_read_is_named(tiny_checkpoint, tiny_data):
+    bad = tiny_data / "test" / "003.png"
+    bad.write_bytes(bad.read_bytes()[:60])
+    with pytest.raises(UserError, match=r"labels\.txt:4: 003\.png: damaged or unreadable"):
+        call(tiny_checkpoint, "--data_root", tiny_data)
+    assert not tiny_checkpoint.with_suffix(".onnx").exists()
+
+
+def test_what_the_quantiser_raises_is_a_sentence(learned: Path, tiny_data: Path, monkeypatch):
+    monkeypatch.setattr("onnxruntime.quantization.quantize_static", failing)
+    with pytest.raises(UserError, match=r"best\.pth: cannot be exported so \(of no use\)"):
+        call(learned, "--format", "onnx-int8", "--data_root", tiny_data)
+    assert [path.name for path in learned.parent.iterdir()] == ["best.pth"]
+
+
+def test_flags_without_effect_are_told(tiny_checkpoint: Path, capsys):
+    assert call(tiny_checkpoint, "--num_calibration", 3, "--num_pictures", 3) == 0
+    told = capsys.readouterr().err
+    assert "--num_calibration has no effect without --format onnx-int8" in told
+    assert "--num_pictures has no effect without --data_root" in told

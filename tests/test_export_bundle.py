@@ -90,7 +90,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path):
     path = write_checkpoint(tmp_path / "m.pth")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="--bundle .*full: there is something already"):
+    with pytest.raises(UserError, match="--bundle .*full: there is something in it already"):
         export.main([str(path), "--bundle", str(tmp_path / "full")])
     assert [file.name for file in (tmp_path / "full").iterdir()] == ["mine.txt"]
     assert not (tmp_path / "m.onnx").exists()  # told before any work

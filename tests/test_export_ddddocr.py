@@ -17,6 +17,7 @@ from utils.errors import UserError
 from utils.export import ddddocr as made
 from utils.export.ddddocr import charset_json
 from utils.picture import ImageSpec
+from utils.recognizer import Recognizer
 from utils.text.charset import Charset
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -43,6 +44,8 @@ def test_the_shipped_model_reads_its_examples_in_ddddocr(tmp_path: Path, capsys)
     names, labels = zip(*(row.split("\t") for row in rows), strict=True)
     found = texts(output, [(EXAMPLES / name).read_bytes() for name in names])
     assert found == list(labels)
+    with pytest.raises(UserError, match=r"but not one that export\.py --format onnx"):
+        Recognizer.load(output, "cpu")
 
 
 def test_pictures_that_keep_their_ratio_and_chinese(tmp_path: Path):
@@ -52,8 +55,6 @@ def test_pictures_that_keep_their_ratio_and_chinese(tmp_path: Path):
     output = tmp_path / "m-ddddocr.onnx"
     values = json.loads(output.with_suffix(".json").read_text("utf-8"))
     assert values == {"charset": ["", *"甲乙丙丁"], "word": False, "image": [-1, 32], "channel": 1}
-    from utils.recognizer import Recognizer
-
     pictures = []
     for width in (40, 64, 160):  # of the height already, so that both scale nothing
         file = io.BytesIO()

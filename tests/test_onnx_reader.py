@@ -92,7 +92,7 @@ def test_a_foreign_file_and_a_damaged_header(exported: Path):
     model = onnx.load(str(exported))
     del model.metadata_props[:]
     onnx.save(model, str(exported))
-    with pytest.raises(UserError, match=r"an ONNX file, but not one of this project's export\.py"):
+    with pytest.raises(UserError, match=r"an ONNX file, but not one that export\.py"):
         Recognizer.load(exported, "cpu")
     onnx.helper.set_model_props(model, {METADATA_KEY: "{}"})
     onnx.save(model, str(exported))
@@ -107,7 +107,7 @@ def test_devices_and_providers_that_are_not_there(exported: Path, capsys):
         Recognizer.load(exported, "mps")
     with pytest.raises(UserError, match="this onnxruntime has .*CPUExecutionProvider"):
         Recognizer.load(exported, "cpu", provider="TensorrtExecutionProvider")
-    with pytest.raises(UserError, match="--provider CUDAExecutionProvider: this onnxruntime has"):
+    with pytest.raises(UserError, match="--device cuda: this onnxruntime has"):
         Recognizer.load(exported, "cuda")
     picture = exported.with_name("picture.png")
     scribble(1).save(picture)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from unittest import mock
 
-from serving import files, serving
-from test_serve import encoded, model, options  # noqa: F401  (a fixture)
+from serving import encoded, files, options, serving
 
 from utils.serve.batcher import by_width
+from utils.serve.schema import ReadQuery
 
 
 class Held:
@@ -37,7 +38,7 @@ async def until(condition) -> None:
     raise AssertionError("it never came to be")
 
 
-def test_a_full_queue_refuses_and_takes_again(model: Path):  # noqa: F811
+def test_a_full_queue_refuses_and_takes_again(mixed_model: Path):
     picture = encoded(1)
 
     async def work(client, app):
@@ -49,14 +50,16 @@ def test_a_full_queue_refuses_and_takes_again(model: Path):  # noqa: F811
         ]
         await until(lambda: service.pending == 8)
         refused = await client.post("/predict", files=files(picture))
+        ready = await client.get("/readyz")
         text = (await client.get("/metrics")).text
         held.go.set()
         answers = await asyncio.gather(*taken)
         again = await client.post("/predict", files=files(picture))
-        return refused, text, answers, again, service.pending
+        return refused, ready, text, answers, again, service.pending
 
-    bounds = options(model, queue_size=8, max_files=2)
-    refused, text, answers, again, pending = serving(bounds, work)
+    bounds = options(mixed_model, queue_size=8, max_files=2)
+    refused, ready, text, answers, again, pending = serving(bounds, work)
+    assert ready.status_code == 503
     assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
     assert refused.headers["retry-after"] == "1"
     assert 'crnn_refused_total{reason="queue_full"} 1.0' in text.splitlines()
@@ -65,7 +68,7 @@ def test_a_full_queue_refuses_and_takes_again(model: Path):  # noqa: F811
     assert pending == 0
 
 
-def test_what_takes_too_long_is_answered_and_leaves_nothing_behind(model: Path):  # noqa: F811
+def test_what_takes_too_long_is_answered_and_leaves_nothing_behind(mixed_model: Path):
     async def work(client, app):
         service = app.state.service
         held = Held(service.models["digits"])
@@ -75,14 +78,14 @@ def test_what_takes_too_long_is_answered_and_leaves_nothing_behind(model: Path):
         after = await client.post("/predict", files=files(encoded(1)))
         return late, pending, after
 
-    late, pending, after = serving(options(model, time_limit=0.4), work)
+    late, pending, after = serving(options(mixed_model, time_limit=0.4), work)
     assert (late.status_code, late.json()["code"]) == (503, "timeout")
     assert "retry-after" in late.headers
     assert pending == 0
     assert after.status_code == 200
 
 
-def test_what_comes_while_a_batch_is_read_is_read_together(model: Path):  # noqa: F811
+def test_what_comes_while_a_batch_is_read_is_read_together(mixed_model: Path):
     sizes: list[int] = []
 
     async def work(client, app):
@@ -98,12 +101,12 @@ def test_what_comes_while_a_batch_is_read_is_read_together(model: Path):  # noqa
         held.go.set()
         return await asyncio.gather(first, *others)
 
-    answers = serving(options(model, max_batch=6), work)
+    answers = serving(options(mixed_model, max_batch=6), work)
     assert sizes == [1, 6, 3]
     assert {answer.status_code for answer in answers} == {200}
 
 
-def test_an_error_in_one_batch_ends_neither_the_others_nor_the_service(model: Path):  # noqa: F811
+def test_an_error_in_one_batch_ends_neither_the_others_nor_the_service(mixed_model: Path):
     async def work(client, app):
         batcher = app.state.service.models["digits"]
         reader, good = batcher.recognizer, batcher.recognizer.network
@@ -116,11 +119,33 @@ def test_an_error_in_one_batch_ends_neither_the_others_nor_the_service(model: Pa
         failed = await client.post("/predict", files=files(encoded(0)))
         reader.network = good
         answer = await client.post("/predict", files=files(encoded(0)))
-        return failed, answer, app.state.service.pending
+        text = (await client.get("/metrics")).text
+        return failed, answer, app.state.service.pending, text
 
-    failed, answer, pending = serving(options(model), work)
+    failed, answer, pending, text = serving(options(mixed_model), work)
+    assert 'crnn_requests_total{path="/predict",status="500"} 1.0' in text.splitlines()
     assert (failed.status_code, failed.json()["code"]) == (500, "internal")
     assert (answer.status_code, pending) == (200, 0)
+
+
+def test_an_error_of_one_wish_is_not_that_of_the_others_in_its_batch(mixed_model: Path):
+    async def work(client, app):
+        service = app.state.service
+        held = Held(service.models["digits"])
+        first = asyncio.create_task(client.post("/predict", files=files(encoded(0))))
+        await until(held.started.is_set)
+        asked = [{}, {"length": "2"}, {}]
+        tasks = [
+            asyncio.create_task(client.post("/predict", files=files(encoded(i)), params=query))
+            for i, query in enumerate(asked)
+        ]
+        await until(lambda: service.models["digits"]._queue.qsize() == 3)
+        bad = service._decoders["digits", ReadQuery(length="2").wish().decoding].result()
+        bad.read = mock.Mock(side_effect=ValueError("a bug"))
+        held.go.set()
+        return [answer.status_code for answer in await asyncio.gather(first, *tasks)]
+
+    assert serving(options(mixed_model), work) == [200, 200, 500, 200]
 
 
 def test_pictures_of_like_widths_are_read_together():

@@ -19,25 +19,17 @@ import httpx
 import numpy as np
 import pytest
 import requests
-from lively import scribble, write_checkpoint
-from serving import files
-from test_serve import encoded
+import uvicorn.main  # noqa: F401  (sys.modules has it; the name is a command)
+from lively import scribble
+from serving import encoded, files
 
 import serve
-from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
-from utils.export.onnx_file import write_onnx
 from utils.recognizer import Recognizer
+from utils.serve import app
+from utils.serve.options import ServeOptions
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="module")
-def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("on nx")
-    checkpoint = load_checkpoint(write_checkpoint(folder / "digits.pth"))
-    write_onnx(checkpoint, folder / "digits.onnx", [scribble(0)])
-    return folder / "digits.onnx"
 
 
 def free_port() -> int:
@@ -114,24 +106,25 @@ def test_what_was_taken_before_sigterm_is_answered(onnx: Path):
             thread.start()
         for _ in threads:
             assert started.acquire(timeout=20)
+        time.sleep(0.5)  # until their heads are read
         process.send_signal(signal.SIGTERM)
         for thread in threads:
             thread.join(30)
         assert answers == [200] * 8
-        assert process.wait(20) is not None
+        assert process.wait(20) in (0, -signal.SIGTERM)
         with pytest.raises(httpx.TransportError):
             httpx.get(address + "/healthz")
 
 
 def send_slowly(address: str, picture: bytes, started: threading.Semaphore) -> int:
-    """The status of a request whose body arrives in two parts, half a second apart."""
+    """The status of a request whose body arrives in two parts, two seconds apart."""
     request = httpx.Request("POST", address + "/predict", files=files(*[picture] * 20))
     data, headers = request.read(), dict(request.headers)
 
     def parts() -> Iterator[bytes]:
         yield data[:100]
         started.release()
-        time.sleep(0.5)
+        time.sleep(2)
         yield data[100:]
 
     headers.pop("content-length", None)
@@ -149,6 +142,21 @@ def test_several_processes_tell_one_set_of_counts(onnx: Path):
     assert line == 'crnn_pictures_total{model="digits",outcome="read"} 12.0'
 
 
+def test_a_process_that_finds_another_model_says_so_and_is_not_started_again(
+    onnx: Path, tmp_path: Path, monkeypatch, capsys
+):
+    model = Path(shutil.copy(onnx, tmp_path))
+    options = ServeOptions((str(model),), device="cpu")
+    monkeypatch.setenv(app.OPTIONS, "")
+    app.hand_over(options)
+    assert app.from_environment().title
+    model.write_bytes(model.read_bytes()[:-1])
+    with pytest.raises(SystemExit) as ended:
+        app.from_environment()
+    assert ended.value.code == sys.modules["uvicorn.main"].STARTUP_FAILURE
+    assert "a model file has changed since the service started" in capsys.readouterr().err
+
+
 def test_what_keeps_it_from_starting(onnx: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr("uvicorn.run", lambda *_, **__: pytest.fail("it started"))
     bad = tmp_path / "bad.onnx"
@@ -164,6 +172,8 @@ def test_what_keeps_it_from_starting(onnx: Path, tmp_path: Path, monkeypatch):
         (["--model", "gone.onnx"], "--model gone.onnx: no such file"),
         (["--model", str(onnx), str(onnx)], "--model: digits is given twice"),
         (["--horizontal", str(onnx)], "--horizontal and --vertical go together"),
+        (["--max_held_bytes", "9"], "--max_held_bytes 9: less than --max_bytes"),
+        (["--host", "no.such.host.invalid"], "--host no.such.host.invalid: no address of"),
         (["--queue_size", "3"], "--queue_size 3: less than --max_files 64"),
         (["--port", "70000"], "--port 70000"),
     ):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 FULL_PACKAGES = ("torch", "torchvision", "captcha", "safetensors", "matplotlib")
@@ -17,6 +18,17 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 
 class UserError(Exception):
     """One sentence: the value, what was expected, the fix. Scripts print it and exit with 2."""
+
+
+def need(packages: Sequence[str], requirements: str) -> None:
+    """UserError that names the line which installs what is missing."""
+    for name in packages:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            raise UserError(
+                f"the package {name} is missing; run pip install -r {requirements}"
+            ) from None
 
 
 def run_script(main: Callable[[], int]) -> int:

@@ -51,7 +51,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """A folder to fill that takes its own name at the end; an error leaves nothing behind. What an
     earlier one left that was killed is removed."""
     for left in folder.parent.glob(f".{glob.escape(folder.name)}.[0-9]*.tmp"):
-        if not _is_running(int(left.suffixes[-2][1:])):
+        if not is_running(int(left.suffixes[-2][1:])):
             shutil.rmtree(left, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
@@ -65,7 +65,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether there is a process of that number; always, where that cannot be asked."""
     if os.name == "nt":
         return True  # there a signal would end it
     try:

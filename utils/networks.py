@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from models.crnn import CRNN
 
+INPUTS, OUTPUTS = ["images", "widths"], ["log_probs", "lengths"]
+"""Of an exported file."""
+
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """Of ONNX Runtime, by our names of devices."""
 
@@ -85,8 +88,11 @@ class OnnxNetwork:
     ):
         self._session = open_session(path, device, num_threads, provider)
         known = self._session.get_modelmeta().custom_metadata_map
-        if METADATA_KEY not in known:
-            raise UserError(f"{path}: an ONNX file, but not one of this project's export.py")
+        inputs = [each.name for each in self._session.get_inputs()]
+        if METADATA_KEY not in known or inputs != INPUTS:
+            raise UserError(
+                f"{path}: an ONNX file, but not one that export.py --format onnx or onnx-int8 wrote"
+            )
         self.header = Header.from_json(known[METADATA_KEY], str(path))
         """What stood in the checkpoint that it was made from."""
 
@@ -96,7 +102,9 @@ class OnnxNetwork:
         return int(steps)
 
     def log_probs(self, images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        log_probs, lengths = self._session.run(None, {"images": images, "widths": widths})
+        log_probs, lengths = self._session.run(
+            OUTPUTS, dict(zip(INPUTS, (images, widths), strict=True))
+        )
         return log_probs, lengths
 
 
@@ -111,9 +119,8 @@ def open_session(
     providers = [provider or _provider(runtime, device)]
     if providers[0] not in runtime.get_available_providers():
         there = ", ".join(runtime.get_available_providers())
-        raise UserError(
-            f"--provider {providers[0]}: this onnxruntime has {there}; install one that has it"
-        )
+        asked = f"--provider {provider}" if provider else f"--device {device}"
+        raise UserError(f"{asked}: this onnxruntime has {there}; install one that has it")
     if providers[0] != PROVIDERS["cpu"]:
         providers.append(PROVIDERS["cpu"])  # for what the other cannot run
     settings = runtime.SessionOptions()
@@ -123,7 +130,7 @@ def open_session(
     try:
         return runtime.InferenceSession(str(path), settings, providers=providers)
     except Exception as error:  # one class of its own for each kind of damage
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"{path}: truncated or damaged ({reason}); copy it or export it anew"
         ) from None

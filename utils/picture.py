@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -60,12 +62,48 @@ def open_picture(source: Source, channels: int) -> Image.Image:
 
     Raises PictureError for what cannot be read whole.
     """
+    with _picture_errors():
+        image = _opened(source)
+        _check_pixels(image, MAX_PIXELS)
+        return _to_mode(_turned(image), "L" if channels == 1 else "RGB")
+
+
+def decode_picture(data: bytes, max_pixels: int, formats: tuple[str, ...]) -> Image.Image:
+    """For bytes of strangers: decoded and EXIF turned, in whatever mode it has, for `prepare`.
+
+    Raises PictureError for another format than these, and for more pixels, by the header alone.
+    """
+    with _picture_errors():
+        image = _opened(data, formats)
+        _check_pixels(image, max_pixels)
+        return _turned(image)
+
+
+def picture_size(source: Source) -> tuple[int, int]:
+    """Width and height as `open_picture` gives them, from the header where that is enough.
+
+    Raises PictureError for what has none.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = _decode(source)
-            image = ImageOps.exif_transpose(image)
-            return _to_mode(image, "L" if channels == 1 else "RGB")
+            data = _bytes_of(source)
+            image = _opened(data)
+            if image.format == "PNG" and isinstance(data, bytes) and b"eXIf" not in data:
+                return image.size  # Pillow would decode all of it, to look behind the pixels
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return image.size[::-1] if turned else image.size
+    except Exception:
+        return open_picture(source, 1).size
+
+
+@contextmanager
+def _picture_errors() -> Iterator[None]:
+    """Whatever a damaged file raises becomes a PictureError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except PictureError:
         raise
     except FileNotFoundError:
@@ -80,43 +118,36 @@ def open_picture(source: Source, channels: int) -> Image.Image:
         raise PictureError(f"damaged or unreadable ({type(error).__name__}: {error})") from None
 
 
-def picture_size(source: Source) -> tuple[int, int]:
-    """Width and height as `open_picture` gives them, from the header where that is enough.
-
-    Raises PictureError for what has none.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = _opened(source)
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            return image.size[::-1] if turned else image.size
-    except Exception:
-        return open_picture(source, 1).size
-
-
-def _decode(source: Source) -> Image.Image:
-    image = _opened(source)
+def _check_pixels(image: Image.Image, most: int) -> None:
     width, height = image.size
     if width * height == 0:
         raise PictureError(f"{width} x {height}: it has no pixels")
-    if width * height > MAX_PIXELS:
-        raise PictureError(f"{width} x {height} pixels are more than {MAX_PIXELS:,}; scale it down")
+    if width * height > most:
+        raise PictureError(f"{width} x {height} pixels are more than {most:,}; scale it down")
+
+
+def _turned(image: Image.Image) -> Image.Image:
     image.load()
-    return image
+    return ImageOps.exif_transpose(image)
 
 
-def _opened(source: Source) -> Image.Image:
-    """The header is read, and no pixel yet."""
-    if isinstance(source, np.ndarray):
-        return Image.fromarray(source)
-    if isinstance(source, Image.Image):
+def _bytes_of(source: Source) -> bytes | Image.Image | np.ndarray:
+    if isinstance(source, (bytes, Image.Image, np.ndarray)):
         return source
     place = Path(source) if isinstance(source, str) else source
-    data = place if isinstance(place, bytes) else place.read_bytes()
+    return place.read_bytes()
+
+
+def _opened(source: Source, formats: tuple[str, ...] | None = None) -> Image.Image:
+    """The header is read, and no pixel yet."""
+    data = _bytes_of(source)
+    if isinstance(data, np.ndarray):
+        return Image.fromarray(data)
+    if isinstance(data, Image.Image):
+        return data
     if not data:
         raise PictureError("the file is empty (0 bytes)")
-    return Image.open(io.BytesIO(data))
+    return Image.open(io.BytesIO(data), formats=formats)
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:

@@ -17,7 +17,7 @@ from utils.options import option
 from utils.picture import Source
 from utils.recognizer import Prediction, Recognizer
 from utils.text.charset import PRESETS
-from utils.text.constraints import PATTERN_HELP, Constraints
+from utils.text.constraints import PATTERN_HELP, Constraints, split_pattern
 from utils.text.reading import DECODERS, Decoder, Decoding
 
 IDLE_WITHOUT = {"beam_width": "decoder beam", "lm_weight": "lm"}
@@ -95,11 +95,7 @@ class ReadingOptions:
         return SHIPPED_MODEL
 
     def load_recognizer(self, model_path: Path) -> Recognizer:
-        if file_kind(model_path) != "onnx":  # which needs no torch
-            set_threads(self.num_threads)
-            if self.provider:
-                note("warning: --provider has no effect without an .onnx model")
-        return Recognizer.load(model_path, self.device, self.num_threads, self.provider)
+        return load_reader(model_path, self.device, self.num_threads, self.provider)
 
     def read(
         self,
@@ -119,13 +115,34 @@ class ReadingOptions:
 
     def make_decoder(self, recognizer: Recognizer) -> Decoder:
         """UserError where the flags do not go with the model's charset or width."""
-        decoder = Decoder(recognizer.charset, self.decoding, recognizer.max_steps)
-        if decoder.frames_needed > recognizer.max_steps:
-            raise UserError(
-                f"the shortest allowed text takes {decoder.frames_needed} time steps, and the "
-                f"widest picture of this model has {recognizer.max_steps}; allow shorter ones"
-            )
-        return decoder
+        return decoder_for(recognizer, self.decoding)
+
+
+def decoder_for(recognizer: Recognizer, decoding: Decoding) -> Decoder:
+    """UserError where that does not go with the model's charset or width."""
+    if problems := decoding.problems():
+        raise UserError("; ".join(problems))
+    pattern, steps = decoding.constraints.pattern, recognizer.max_steps
+    if pattern and len(split_pattern(pattern)) > steps:  # told before it is compiled
+        raise UserError(f"--pattern {pattern}: longer than {steps} characters; give a shorter one")
+    decoder = Decoder(recognizer.charset, decoding, steps)
+    if decoder.frames_needed > steps:
+        raise UserError(
+            f"the shortest allowed text takes {decoder.frames_needed} time steps, and the "
+            f"widest picture of this model has {steps}; allow shorter ones"
+        )
+    return decoder
+
+
+def load_reader(
+    path: Path, device: str, num_threads: int | None, provider: str | None = None
+) -> Recognizer:
+    """A checkpoint, or an .onnx file, which needs no torch."""
+    if file_kind(path) != "onnx":
+        set_threads(num_threads)
+        if provider:
+            note("warning: --provider has no effect without an .onnx model")
+    return Recognizer.load(path, device, num_threads, provider)
 
 
 def note(sentence: str) -> None:

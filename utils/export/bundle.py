@@ -11,7 +11,7 @@ from pathlib import Path
 from models import __version__
 from utils.checkpoint import Header
 from utils.errors import UserError
-from utils.files import whole_folder
+from utils.files import check_output_file, whole_folder
 from utils.picture import Source, open_picture
 
 ROOT = Path(__file__).parent.parent.parent
@@ -79,9 +79,12 @@ def reader_file() -> bytes:
 
 
 def check_bundle_folder(folder: Path) -> None:
-    """UserError where there is something already."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"--bundle {folder}: there is something already; give a new folder")
+    """UserError where it cannot come to stand, or there is something already."""
+    if folder.resolve() == Path.cwd():
+        raise UserError(f"{folder}: it is the folder that this runs in; give a new one")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder}: there is something in it already; give a new folder")
+    check_output_file(folder / "model.onnx")
 
 
 def write_bundle(folder: Path, model: Path, header: Header, example: Source) -> None:

@@ -8,7 +8,6 @@ Our own readers scale with a bilinear filter, so that a text may differ now and 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import numpy as np
 
 from utils.checkpoint import Checkpoint, Header
 from utils.errors import UserError
-from utils.export.onnx_file import add_header
-from utils.export.parity import TOLERANCE, check_batches
+from utils.export.onnx_file import add_header, told_as, write_trace
+from utils.export.parity import TOLERANCE, check_batches, largest_gap
 from utils.networks import open_session
 from utils.picture import ImageSpec, Source
 from utils.text.charset import Charset
@@ -46,23 +45,18 @@ def write_ddddocr(checkpoint: Checkpoint, path: Path, pictures: Sequence[Source]
     if header.image.direction != "horizontal":
         raise UserError(f"{checkpoint.path}: it reads downwards, which ddddocr does not")
     module = PlainNetwork(checkpoint.build(), header.image.mean, header.image.std).eval()
-    image = header.image
+    image, batches = header.image, _levels(header, pictures)
     example = torch.zeros(1, image.channels, image.height, image.width)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module, (example,), str(path), input_names=["input1"], output_names=["logits"],
-            dynamic_axes={"input1": {0: "batch", 3: "width"}, "logits": {0: "steps", 1: "batch"}},
-            dynamo=False,
-        )  # fmt: skip
-    add_header(path, header)
-    session, most = open_session(path), 0.0
-    for batch in _levels(header, pictures):
-        with torch.inference_mode():
-            wanted = module(torch.from_numpy(batch)).numpy()
-        [found] = session.run(None, {"input1": batch})
-        gap = np.abs(found - wanted) / np.maximum(1, np.abs(wanted))
-        most = max(most, float(np.nan_to_num(gap, nan=np.inf).max()))
+    axes = {"input1": {0: "batch", 3: "width"}, "logits": {0: "steps", 1: "batch"}}
+    with told_as(checkpoint.path):
+        write_trace(module, (example,), path, ["input1"], ["logits"], axes)
+        add_header(path, header)
+        session, most = open_session(path), 0.0
+        for batch in batches:
+            with torch.inference_mode():
+                wanted = module(torch.from_numpy(batch)).numpy()
+            [found] = session.run(None, {"input1": batch})
+            most = max(most, largest_gap(wanted, found))
     if most > TOLERANCE:
         path.unlink()
         raise UserError(

@@ -12,16 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.checkpoint import Header
-from utils.export.onnx_file import add_header
-from utils.picture import PictureError, Source, prepare, stack
+from utils.checkpoint import Checkpoint, Header
+from utils.export.onnx_file import add_header, told_as
+from utils.picture import Source, prepare, stack
 
 BATCH_SIZE = 16
 
 
-def quantize(path: Path, header: Header, pictures: Sequence[Source], output: Path) -> int:
-    """Write the file `path` in eight bits, calibrated on pictures, of which those that cannot be
-    read are passed over; how many it saw."""
+def quantize(path: Path, checkpoint: Checkpoint, pictures: Sequence[Source], output: Path) -> None:
+    """Write the file `path` in eight bits, calibrated on pictures, which can all be read.
+
+    UserError where that cannot be.
+    """
     from onnxruntime.quantization import (
         CalibrationDataReader,
         CalibrationMethod,
@@ -31,7 +33,7 @@ def quantize(path: Path, header: Header, pictures: Sequence[Source], output: Pat
     )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    batches, count = _calibration(header, pictures)
+    batches = _calibration(checkpoint.header, pictures)
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
@@ -40,7 +42,7 @@ def quantize(path: Path, header: Header, pictures: Sequence[Source], output: Pat
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self._left, None)
 
-    with tempfile.TemporaryDirectory() as folder:
+    with told_as(checkpoint.path), tempfile.TemporaryDirectory() as folder:
         folded, calibrated = Path(folder) / "folded.onnx", Path(folder) / "calibrated.onnx"
         quant_pre_process(str(path), str(folded), skip_symbolic_shape=True)
         quantize_static(
@@ -52,22 +54,15 @@ def quantize(path: Path, header: Header, pictures: Sequence[Source], output: Pat
             str(calibrated), str(output), op_types_to_quantize=["LSTM", "MatMul"],
             weight_type=QuantType.QInt8,
         )  # fmt: skip
-    add_header(output, header)
-    return count
+        add_header(output, checkpoint.header)
 
 
-def _calibration(
-    header: Header, pictures: Sequence[Source]
-) -> tuple[list[dict[str, np.ndarray]], int]:
-    prepared = []
-    for picture in pictures:
-        try:
-            prepared.append(prepare(picture, header.image))
-        except PictureError:
-            continue
-    prepared.sort(key=lambda picture: picture.shape[2])  # of like widths
+def _calibration(header: Header, pictures: Sequence[Source]) -> list[dict[str, np.ndarray]]:
+    """Batches of pictures of like widths."""
+    prepared = [prepare(picture, header.image) for picture in pictures]
+    prepared.sort(key=lambda picture: picture.shape[2])
     batches = []
     for start in range(0, len(prepared), BATCH_SIZE):
         images, widths = stack(prepared[start : start + BATCH_SIZE])
         batches.append({"images": images, "widths": widths})
-    return batches, len(prepared)
+    return batches

@@ -2,56 +2,57 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.checkpoint import METADATA_KEY, Checkpoint, Header
-from utils.errors import UserError
+from utils.errors import UserError, need
 from utils.export.parity import Parity, check_batches, compare
-from utils.networks import OnnxNetwork, TorchNetwork
+from utils.networks import INPUTS, OUTPUTS, OnnxNetwork, TorchNetwork
 from utils.picture import ImageSpec, Source
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def need_onnx() -> None:
     """UserError where what exports and runs is not installed."""
-    for name in PACKAGES:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            raise UserError(
-                f"the package {name} is missing; run pip install -r requirements-export.txt"
-            ) from None
+    need(PACKAGES, "requirements-export.txt")
 
 
 def trace(module: nn.Module, spec: ImageSpec, path: Path) -> None:
     """By torch's older exporter, which runs the network once and writes down what it does."""
+    axes = {
+        "images": {0: "batch", 3: "width"},
+        "widths": {0: "batch"},
+        "log_probs": {0: "batch", 1: "steps"},
+        "lengths": {0: "batch"},
+    }
+    write_trace(module, _example(spec), path, INPUTS, OUTPUTS, axes)
+
+
+def write_trace(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    inputs: list[str],
+    outputs: list[str],
+    axes: dict[str, dict[int, str]],
+) -> None:
+    """`axes` names the dimensions that are free."""
     import torch
 
-    batch = {0: "batch"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is the older one; and that shapes may be fixed
         torch.onnx.export(
-            module,
-            _example(spec),
-            str(path),
-            input_names=["images", "widths"],
-            output_names=["log_probs", "lengths"],
-            dynamic_axes={
-                "images": batch | {3: "width"},
-                "widths": batch,
-                "log_probs": batch | {1: "steps"},
-                "lengths": batch,
-            },
-            dynamo=False,
-        )
+            module, example, str(path), input_names=inputs, output_names=outputs,
+            dynamic_axes=axes, dynamo=False,
+        )  # fmt: skip
 
 
 def torch_export(module: nn.Module, spec: ImageSpec, path: Path) -> None:
@@ -64,8 +65,8 @@ def torch_export(module: nn.Module, spec: ImageSpec, path: Path) -> None:
         program = torch.onnx.export(
             module,
             _example(spec),
-            input_names=["images", "widths"],
-            output_names=["log_probs", "lengths"],
+            input_names=INPUTS,
+            output_names=OUTPUTS,
             dynamic_shapes={"images": {0: any_size, 3: any_size}, "widths": {0: any_size}},
             dynamo=True,
             verbose=False,
@@ -118,6 +119,18 @@ def write_onnx(
         f"{checkpoint.path}: cannot be exported so that it reads as PyTorch does; nothing was "
         f"written ({'; '.join(failures)})"
     )
+
+
+@contextmanager
+def told_as(path: Path) -> Iterator[None]:
+    """Exporters and ONNX Runtime raise what they like: here it becomes a sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: cannot be exported so ({reason}); nothing was written") from None
 
 
 def add_header(path: Path, header: Header) -> None:

@@ -67,8 +67,12 @@ def compare(one: Network, other: Network, batches: Sequence[Batch]) -> Parity:
         if found.shape != log_probs.shape or not np.array_equal(lengths, found_lengths):
             return Parity(float("inf"), False, len(batches))
         for row, length in enumerate(lengths):
-            wanted, seen = log_probs[row, :length], found[row, :length]
-            gap = np.abs(wanted - seen) / np.maximum(1, np.abs(wanted))
-            most = max(most, float(np.nan_to_num(gap, nan=np.inf).max(initial=0)))
+            most = max(most, largest_gap(log_probs[row, :length], found[row, :length]))
         same &= greedy_decode(log_probs, lengths) == greedy_decode(found, lengths)
     return Parity(most, bool(same), len(batches))
+
+
+def largest_gap(wanted: np.ndarray, found: np.ndarray) -> float:
+    """Of two arrays of one shape: as a share of what is wanted, where that is more than 1."""
+    gap = np.abs(wanted - found) / np.maximum(1, np.abs(wanted))
+    return float(np.nan_to_num(gap, nan=np.inf).max(initial=0))

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from models import __version__
-from utils.checkpoint import file_kind
-from utils.device import set_threads
-from utils.recognizer import Recognizer
+from utils.errors import UserError
+from utils.reading_options import load_reader
 from utils.serve.guard import Guard
 from utils.serve.metrics import Metrics
 from utils.serve.options import ServeOptions
 from utils.serve.payload import ENCODED, FILES, encoded, uploaded
-from utils.serve.schema import CrnnOut, ModelOut, PredictOut, Problem, ReadQuery, as_out
+from utils.serve.schema import CrnnOut, ModelOut, PredictOut, Problem, ReadQuery, all_out
 from utils.serve.service import Refusal, Service, Wish
-from utils.serve.web import add_page
+from utils.serve.web import add_page, sampler
 
 OPTIONS = "CRNN_SERVE_OPTIONS"
 """The variable that hands a worker process its options, as JSON."""
+
+STARTUP_FAILURE = 3
+"""The exit code after which uvicorn does not start a process again."""
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": what}
@@ -44,29 +49,40 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def from_environment() -> FastAPI:
-    """What uvicorn calls in each process."""
-    return create_app(ServeOptions.from_json(os.environ[OPTIONS]))
+    """What uvicorn calls in each process; one that cannot start says why, and ends them all."""
+    handed = json.loads(os.environ[OPTIONS])
+    options = ServeOptions.from_json(handed["options"])
+    try:
+        if digests(options) != handed["digests"]:
+            raise UserError("a model file has changed since the service started; start it anew")
+        return create_app(options)
+    except UserError as error:
+        print(f"serve.py: error: {error}", file=sys.stderr)
+        sys.exit(STARTUP_FAILURE)
 
 
-def load_readers(options: ServeOptions) -> dict[str, Recognizer]:
-    """By name; UserError for a file that cannot be read with."""
-    readers = {}
-    for name, path in options.models():
-        if file_kind(path) != "onnx":
-            set_threads(options.num_threads)
-        readers[name] = Recognizer.load(path, options.device, options.num_threads)
-    return readers
+def hand_over(options: ServeOptions) -> None:
+    """To the processes that are started from here."""
+    handed = {"options": options.to_json(), "digests": digests(options)}
+    os.environ[OPTIONS] = json.dumps(handed)
+
+
+def digests(options: ServeOptions) -> list[str]:
+    """Of the model files: all processes read with the same ones."""
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for _, path in options.models()]
 
 
 def create_app(options: ServeOptions) -> FastAPI:
-    readers, metrics = load_readers(options), Metrics()
+    metrics = Metrics()
+    readers = {
+        name: load_reader(path, options.device, options.num_threads, options.provider)
+        for name, path in options.models()
+    }
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.service = service = Service(options, readers, metrics)
-        app.state.ready = True
         yield
-        app.state.ready = False
         await service.close()
 
     app = FastAPI(
@@ -75,10 +91,23 @@ def create_app(options: ServeOptions) -> FastAPI:
     )  # fmt: skip
     add_endpoints(app, metrics)
     add_page(app)
+    app.add_api_route(
+        "/sample", sampler(next(iter(readers.values())).charset), include_in_schema=False,
+        dependencies=[Depends(admitted)], response_class=Response,
+    )  # fmt: skip
     add_problems(app)
     paths = frozenset(path for path in (getattr(route, "path", "") for route in app.routes) if path)
     app.add_middleware(Guard, options=options, metrics=metrics, paths=paths)
     return app
+
+
+def admitted(request: Request) -> Service:
+    """The service, for a request that may be read."""
+    request.scope["guard"].check(dict(request.scope["headers"]))
+    return request.app.state.service
+
+
+Admitted = Annotated[Service, Depends(admitted)]
 
 
 def add_endpoints(app: FastAPI, metrics: Metrics) -> None:
@@ -86,16 +115,14 @@ def add_endpoints(app: FastAPI, metrics: Metrics) -> None:
         "/predict", response_model=PredictOut, response_model_exclude_none=False,
         responses=PROBLEMS, openapi_extra={"requestBody": FILES},
     )  # fmt: skip
-    async def predict(request: Request, query: Annotated[ReadQuery, Query()]) -> PredictOut:
+    async def predict(
+        request: Request, service: Admitted, query: Annotated[ReadQuery, Query()]
+    ) -> PredictOut:
         """Read one picture, or several: multipart/form-data with a part `files` for each."""
         started = time.perf_counter()
-        service: Service = admitted(request)
         uploads = await uploaded(request, service.options.max_files)
         answers = await service.read([data for _, data in uploads], query.wish())
-        results = [
-            as_out(name, answer, query, service.models[answer.model].recognizer.charset)
-            for (name, _), answer in zip(uploads, answers, strict=True)
-        ]
+        results = await service.aside(all_out, uploads, answers, query)
         if all(result.error for result in results):
             first = results[0]
             told = [{"file": result.file, "error": result.error} for result in results]
@@ -107,10 +134,9 @@ def add_endpoints(app: FastAPI, metrics: Metrics) -> None:
     @app.post(
         "/crnn", response_model=CrnnOut, responses=PROBLEMS, openapi_extra={"requestBody": ENCODED}
     )
-    async def crnn(request: Request) -> CrnnOut:
+    async def crnn(request: Request, service: Admitted) -> CrnnOut:
         """Read one picture: {"img": base64 of its file}; or form-encoded, the older way, `img`
         being base64 of raw grey bytes, and `shape` two fields, h and w."""
-        service: Service = admitted(request)
         picture = await encoded(request, service.options)
         [answer] = await service.read([picture], Wish())
         if answer.prediction.error:
@@ -120,16 +146,8 @@ def add_endpoints(app: FastAPI, metrics: Metrics) -> None:
     @app.get("/models")
     async def models(request: Request) -> list[ModelOut]:
         """The models by name; the first one reads where a request names none."""
-        found = []
-        for name, batcher in request.app.state.service.models.items():
-            reader = batcher.recognizer
-            spec = reader.image
-            found.append(ModelOut(
-                name=name, charset=reader.charset.name, num_characters=len(reader.charset),
-                height=spec.height, width=spec.width, keep_ratio=spec.keep_ratio,
-                channels=spec.channels, direction=spec.direction,
-            ))  # fmt: skip
-        return found
+        batchers = request.app.state.service.models
+        return [ModelOut.of(name, batcher.recognizer) for name, batcher in batchers.items()]
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -138,21 +156,16 @@ def add_endpoints(app: FastAPI, metrics: Metrics) -> None:
 
     @app.get("/readyz", responses={503: PROBLEMS[503]})
     async def readyz(request: Request) -> dict[str, str]:
-        """It takes requests: 503 while it starts or ends."""
-        if not getattr(request.app.state, "ready", False):
-            raise Refusal(503, "not_ready", "it is starting or ending")
+        """It takes pictures: 503 while its queue is full."""
+        service: Service = request.app.state.service
+        if service.pending >= service.options.queue_size:
+            raise Refusal(503, "queue_full", f"{service.pending} pictures are waiting already")
         return {"status": "ready"}
 
     @app.get("/metrics", response_class=Response)
     async def prometheus() -> Response:
         """Counts and times, as Prometheus reads them."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def admitted(request: Request) -> Service:
-    """The service, for a request that may be read."""
-    request.scope["guard"].check(dict(request.scope["headers"]), request.scope["path"])
-    return request.app.state.service
 
 
 def add_problems(app: FastAPI) -> None:

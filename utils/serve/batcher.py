@@ -21,6 +21,10 @@ LIKE_WIDTHS = 1.5
 """Pictures are read together where the widest is at most that much wider than the narrowest."""
 
 
+Result = tuple[Reading, np.ndarray]
+"""A reading, and its log_probs (T, C)."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A prepared picture (Ch, H, W), and how it is to be read."""
@@ -28,7 +32,7 @@ class Job:
     picture: np.ndarray
     decoder: Decoder
     characters: bool
-    done: asyncio.Future[tuple[Reading, np.ndarray]]
+    done: asyncio.Future[Result]
 
 
 class Batcher:
@@ -53,10 +57,8 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, "network")
         self._task = asyncio.create_task(self._run())
 
-    async def read(
-        self, picture: np.ndarray, decoder: Decoder, characters: bool = False
-    ) -> tuple[Reading, np.ndarray]:
-        """The reading of a prepared picture, and its log_probs (T, C)."""
+    async def read(self, picture: np.ndarray, decoder: Decoder, characters: bool = False) -> Result:
+        """Of a prepared picture."""
         job = Job(picture, decoder, characters, asyncio.get_running_loop().create_future())
         self._queue.put_nowait(job)
         return await job.done
@@ -72,15 +74,13 @@ class Batcher:
         loop = asyncio.get_running_loop()
         while True:
             jobs = await self._next_batch()
-            try:
-                found = await loop.run_in_executor(self._thread, self._read, jobs)
-            except Exception as error:  # each of them hears of it, and the next batch is read
-                for job in jobs:
-                    if not job.done.done():
-                        job.done.set_exception(error)
-                continue
+            found = await loop.run_in_executor(self._thread, self._read, jobs)
             for job, result in zip(jobs, found, strict=True):
-                if not job.done.done():  # whoever asked may have gone
+                if job.done.done():  # whoever asked has gone
+                    continue
+                if isinstance(result, Exception):
+                    job.done.set_exception(result)
+                else:
                     job.done.set_result(result)
 
     async def _next_batch(self) -> list[Job]:
@@ -102,18 +102,27 @@ class Batcher:
             if wanted := [job for job in jobs if not job.done.done()]:  # others were given up
                 return wanted
 
-    def _read(self, jobs: list[Job]) -> list[tuple[Reading, np.ndarray]]:
-        found: dict[int, tuple[Reading, np.ndarray]] = {}
+    def _read(self, jobs: list[Job]) -> list[Result | Exception]:
+        """An error is the answer to those whom it met, and to no other."""
+        found: dict[int, Result | Exception] = {}
         for places in by_width([job.picture.shape[2] for job in jobs]):
             self._told(len(places))
-            log_probs, lengths = self.recognizer.log_probs([jobs[i].picture for i in places])
+            try:
+                log_probs, lengths = self.recognizer.log_probs([jobs[i].picture for i in places])
+            except Exception as error:
+                found |= dict.fromkeys(places, error)
+                continue
             alike: dict[tuple[int, bool], list[int]] = {}
             for row, place in enumerate(places):
                 job = jobs[place]
                 alike.setdefault((id(job.decoder), job.characters), []).append(row)
             for rows in alike.values():
                 job = jobs[places[rows[0]]]
-                readings = job.decoder.read(log_probs[rows], lengths[rows], job.characters)
+                try:
+                    readings = job.decoder.read(log_probs[rows], lengths[rows], job.characters)
+                except Exception as error:
+                    found |= {places[row]: error for row in rows}
+                    continue
                 for row, reading in zip(rows, readings, strict=True):
                     found[places[row]] = reading, log_probs[row, : lengths[row]]
         return [found[place] for place in range(len(jobs))]

@@ -7,15 +7,13 @@ import json
 import secrets
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from utils.serve.metrics import Metrics
 from utils.serve.options import ServeOptions
 from utils.serve.service import Refusal
-
-GUARDED = ("/predict", "/crnn")
-"""Paths that need the key, where there is one."""
 
 
 class Guard:
@@ -24,6 +22,8 @@ class Guard:
     def __init__(self, app: Any, options: ServeOptions, metrics: Metrics, paths: frozenset[str]):
         self._app, self._options, self._metrics, self._paths = app, options, metrics, paths
         self._key = (options.api_key or "").encode()
+        self._held = 0
+        """Bytes of the bodies of all requests that are not answered."""
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http":
@@ -38,13 +38,18 @@ class Guard:
             try:
                 message = await asyncio.wait_for(receive(), max(left, 0.001))
             except TimeoutError:
-                raise Refusal(
+                raise self._refusal(
                     408, "slow_upload",
                     f"the request did not arrive within {self._options.time_limit:g} s",
                 ) from None  # fmt: skip
-            length += len(message.get("body", b""))
+            got = len(message.get("body", b""))
+            length, self._held = length + got, self._held + got
             if length > self._options.max_bytes:
-                self.refuse_bytes()
+                raise self._too_large()
+            if self._held > self._options.max_held_bytes:
+                raise self._refusal(
+                    503, "busy", "too many bytes of requests are held already; try again later"
+                )
             return message
 
         async def noted(message: dict[str, Any]) -> None:
@@ -58,23 +63,29 @@ class Guard:
         scope["guard"] = self
         try:
             await self._app(scope, bounded, noted)
+        except Exception:
+            status = status or 500  # which is sent further out
+            raise
         finally:
+            self._held -= length
             self._tell(scope, status, time.perf_counter() - started, length)
 
-    def check(self, headers: dict[bytes, bytes], path: str) -> None:
-        """Raises Refusal before anything is read."""
-        if self._key and path in GUARDED:
-            given = headers.get(b"x-api-key", b"")
-            if not secrets.compare_digest(given, self._key):
-                raise Refusal(401, "bad_key", "the header X-API-Key is missing or wrong")
+    def check(self, headers: dict[bytes, bytes]) -> None:
+        """Raises Refusal before anything is read: of who has no key, or says to send too much."""
+        if self._key and not secrets.compare_digest(headers.get(b"x-api-key", b""), self._key):
+            raise self._refusal(401, "bad_key", "the header X-API-Key is missing or wrong")
         announced = headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > self._options.max_bytes:
-            self.refuse_bytes()
+            raise self._too_large()
 
-    def refuse_bytes(self) -> None:
-        raise Refusal(
+    def _too_large(self) -> Refusal:
+        return self._refusal(
             413, "too_large", f"the request has more than {self._options.max_bytes:,} bytes"
         )
+
+    def _refusal(self, status: int, code: str, message: str) -> Refusal:
+        self._metrics.refused.labels(code).inc()
+        return Refusal(status, code, message)
 
     def _tell(self, scope, status: int, seconds: float, length: int) -> None:
         path = scope["path"] if scope["path"] in self._paths else "other"
@@ -87,9 +98,11 @@ class Guard:
                 "client": client[0],
                 "method": scope["method"],
                 "path": scope["path"],
-                "status": status or None,  # None: the client went away
+                "status": status,
                 "ms": round(seconds * 1000, 2),
                 "bytes": length,
                 "pictures": scope.get("pictures", 0),
             }
-            print(json.dumps(line, ensure_ascii=False), file=sys.stdout)
+            with suppress(OSError):  # whoever read the log has gone
+                sys.stdout.write(json.dumps(line) + "\n")  # ASCII, in one piece
+                sys.stdout.flush()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from utils.files import is_running
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -21,6 +24,7 @@ class Metrics:
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+        forget_dead_processes()
         self.registry = here = CollectorRegistry()
         self.requests = Counter(
             "crnn_requests", "Requests, by path and status", ["path", "status"], registry=here
@@ -53,3 +57,15 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)
         return generate_latest(registry)
+
+
+def forget_dead_processes() -> None:
+    """What a process that was killed had pending, nobody will answer any more."""
+    if FOLDER not in os.environ:
+        return
+    from prometheus_client.multiprocess import mark_process_dead
+
+    for file in Path(os.environ[FOLDER]).glob("gauge_live*_*.db"):
+        process = int(file.stem.rpartition("_")[2])
+        if not is_running(process):
+            mark_process_dead(process)

@@ -30,6 +30,9 @@ class ServeOptions:
     port: int = option(5000, "port to listen on", least=1, most=65535)
     workers: int = option(1, "processes, each with models of its own", least=1)
     device: str = option("auto", "where the networks run", DEVICES)
+    provider: str | None = option(
+        None, "execution provider of ONNX Runtime for .onnx models (default: by --device)"
+    )
     num_threads: int | None = option(
         None, "CPU threads of a process's networks (default: the cores, at most 8)", least=1
     )
@@ -42,15 +45,23 @@ class ServeOptions:
     )
     max_files: int = option(64, "pictures of a request", least=1)
     max_bytes: int = option(8_000_000, "bytes of a request", least=1)
+    max_held_bytes: int = option(
+        256_000_000, "bytes of all requests that are not answered", least=1
+    )
     max_pixels: int = option(16_000_000, "pixels of a picture", least=1)
     time_limit: float = option(
-        30.0, "seconds for a request to arrive, and as many to be answered", above=0
+        30.0, "seconds for the body of a request to arrive, and as many to be answered", above=0
     )
     api_key: str | None = option(
         None, "what a request must have as X-API-Key (default: the variable CRNN_API_KEY, or none)"
     )
     log: str = option("json", "a line for each request, on stdout", ("json", "none"))
     config: str | None = option(None, "recipe (TOML) that presets these flags")
+
+    @property
+    def longest_answer(self) -> int:
+        """Seconds from the head of a request until it is answered, at most."""
+        return round(2 * self.time_limit) + 5
 
     def problems(self) -> list[str]:
         found = []
@@ -66,6 +77,11 @@ class ServeOptions:
             for _, path in self.models()
             if not path.is_file()
         ]
+        if self.max_held_bytes < self.max_bytes:
+            found.append(
+                f"--max_held_bytes {self.max_held_bytes}: less than --max_bytes {self.max_bytes}, "
+                "so that a full request could never be taken; raise the one or lower the other"
+            )
         if self.queue_size < self.max_files:
             found.append(
                 f"--queue_size {self.queue_size}: less than --max_files {self.max_files}, so that "

@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from utils.picture import Source
 from utils.serve.options import ServeOptions
 from utils.serve.service import Refusal
 
@@ -73,38 +72,46 @@ ENCODED = {
 async def uploaded(request: Request, max_files: int) -> list[tuple[str, bytes]]:
     """Names and bytes of the pictures of a multipart request."""
     try:
-        form = await request.form(max_files=max_files, max_fields=max_files)
+        async with _form(request, max_files=max_files, max_fields=max_files) as form:
+            files = [value for value in form.getlist("files") if isinstance(value, UploadFile)]
+            request.scope["pictures"] = len(files)
+            found = [(_printable(file.filename or ""), await file.read()) for file in files]
     except HTTPException as error:
         if "Too many" in str(error.detail):
             raise Refusal(
                 413, "too_many_files", f"more than {max_files} pictures in a request"
             ) from None
         raise
-    async with form_closed(form):
-        files = [value for value in form.getlist("files") if isinstance(value, UploadFile)]
-        if not files:
-            raise Refusal(
-                422, "no_files", "expected multipart/form-data with a part `files` a picture"
-            )
-        request.scope["pictures"] = len(files)
-        return [(file.filename or "", await file.read()) for file in files]
+    if not found:
+        raise Refusal(422, "no_files", "expected multipart/form-data with a part `files` a picture")
+    return found
 
 
 @asynccontextmanager
-async def form_closed(form) -> AsyncIterator[None]:
+async def _form(request: Request, **bounds: int) -> AsyncIterator[FormData]:
+    """The fields of a form; Refusal for names that its own charset cannot be."""
     try:
-        yield
+        form = await request.form(**bounds)
+    except (UnicodeError, LookupError) as error:
+        raise Refusal(400, "bad_charset", f"the form is not in its charset ({error})") from None
+    try:
+        yield form
     finally:
         await form.close()
 
 
-async def encoded(request: Request, options: ServeOptions) -> Source:
+def _printable(name: str) -> str:
+    """Without halves of characters, which UTF-8 cannot hold."""
+    return name.encode("utf-8", "replace").decode()
+
+
+async def encoded(request: Request, options: ServeOptions) -> bytes | np.ndarray:
     """The picture of /crnn, in either form."""
     request.scope["pictures"] = 1
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded":
-        form = await request.form(max_part_size=options.max_bytes)
-        return raw_grey(form.get("img"), form.getlist("shape"), options.max_pixels)
+        async with _form(request, max_part_size=options.max_bytes) as form:
+            return raw_grey(form.get("img"), form.getlist("shape"))
     try:
         body = await request.json()
     except (ValueError, RecursionError):
@@ -115,7 +122,7 @@ async def encoded(request: Request, options: ServeOptions) -> Source:
     return from_base64(text.rpartition("base64,")[2])  # also of a data: URL
 
 
-def raw_grey(img: object, shape: list, max_pixels: int) -> np.ndarray:
+def raw_grey(img: object, shape: list) -> np.ndarray:
     """(h, w) uint8."""
     if not isinstance(img, str):
         raise Refusal(422, "no_img", "expected the field img, base64 of raw grey bytes")

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from utils.serve.service import Answer, Wish
+from utils.recognizer import Recognizer
+from utils.serve.service import Answer, Service, Wish
 from utils.text.charset import Charset
 from utils.text.constraints import PATTERN_HELP, Constraints
 from utils.text.reading import Decoding
@@ -103,6 +104,15 @@ class ModelOut(BaseModel):
     channels: int
     direction: str
 
+    @classmethod
+    def of(cls, name: str, reader: Recognizer) -> ModelOut:
+        spec = reader.image
+        return cls(
+            name=name, charset=reader.charset.name, num_characters=len(reader.charset),
+            height=spec.height, width=spec.width, keep_ratio=spec.keep_ratio,
+            channels=spec.channels, direction=spec.direction,
+        )  # fmt: skip
+
 
 class Problem(BaseModel):
     """Every error has this shape."""
@@ -112,7 +122,17 @@ class Problem(BaseModel):
     detail: Any = None
 
 
-def as_out(file: str, answer: Answer, query: ReadQuery, charset: Charset) -> ReadOut:
+def all_out(
+    service: Service, uploads: list[tuple[str, bytes]], answers: list[Answer], query: ReadQuery
+) -> list[ReadOut]:
+    """What is told of each picture."""
+    return [
+        _out(name, answer, query, service.models[answer.model].recognizer.charset)
+        for (name, _), answer in zip(uploads, answers, strict=True)
+    ]
+
+
+def _out(file: str, answer: Answer, query: ReadQuery, charset: Charset) -> ReadOut:
     found = answer.prediction
     out = ReadOut(
         file=file, text=found.text, confidence=found.confidence, rejected=found.rejected,
@@ -132,7 +152,9 @@ def as_out(file: str, answer: Answer, query: ReadQuery, charset: Charset) -> Rea
 
 
 def _step(log_probs: np.ndarray, charset: Charset) -> StepOut:
-    best = np.argsort(-log_probs)[:SHOWN]
+    count = min(SHOWN, len(log_probs))
+    some = np.argpartition(-log_probs, count - 1)[:count]
+    best = some[np.argsort(-log_probs[some])]
     return StepOut(
         likeliest=[
             TextOut(text=charset.decode([int(i)]) if i else "", confidence=float(np.exp(value)))

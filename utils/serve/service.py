@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from utils.device import usable_cores
 from utils.errors import UserError
-from utils.picture import PictureError, Source, picture_size, prepare
+from utils.picture import PictureError, decode_picture, prepare
+from utils.reading_options import decoder_for
 from utils.recognizer import Prediction, Recognizer, predicted
 from utils.serve.batcher import Batcher
 from utils.serve.metrics import Metrics
@@ -22,6 +26,12 @@ from utils.text.reading import Decoder, Decoding
 
 MOST_DECODERS = 256
 """That are kept for the next request that asks for the same."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""Of Pillow's: others decode before their size is known, or start programs."""
+
+FLAG = re.compile(r"--([a-z_]+)")
+"""The options of inference.py have the same names."""
 
 
 class Refusal(Exception):
@@ -66,54 +76,62 @@ class Service:
         self.pending = 0
         """Pictures that were taken and not answered."""
         self._pool = ThreadPoolExecutor(min(usable_cores(), 8), "pictures")
-        self._decoders: dict[tuple[str, Decoding], Decoder] = {}
+        self._decoders: dict[tuple[str, Decoding], asyncio.Future[Decoder]] = {}
 
     async def close(self) -> None:
         for batcher in self.models.values():
             await batcher.close()
         self._pool.shutdown()
 
-    async def read(self, pictures: Sequence[Source], wish: Wish) -> list[Answer]:
+    async def aside(self, work: Callable, *arguments: Any) -> Any:
+        """What `work(self, ...)` returns, on a thread: the event loop goes on."""
+        call = partial(work, self, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    async def read(self, pictures: Sequence[bytes | np.ndarray], wish: Wish) -> list[Answer]:
         """In their order. Raises Refusal where it cannot be taken, or takes too long."""
-        if wish.model is not None and wish.model not in self.models:
-            known = ", ".join(self.models)
-            raise Refusal(404, "unknown_model", f"model {wish.model!r} is not one of {known}")
-        for name in [wish.model] if wish.model else self.models:
-            await self.decoder(name, wish.decoding)  # raises for what does not fit
+        names = self._names(wish)
         with self._taken(len(pictures)):
-            reading = asyncio.gather(*(self._read_one(picture, wish) for picture in pictures))
+            reading = self._read_all(pictures, names, wish)
             try:
                 return await asyncio.wait_for(reading, self.options.time_limit)
             except TimeoutError:
+                self.metrics.refused.labels("timeout").inc()
                 raise Refusal(
                     503, "timeout", f"not read within {self.options.time_limit:g} s; try again"
                 ) from None
 
-    async def decoder(self, model: str, decoding: Decoding) -> Decoder:
+    def _names(self, wish: Wish) -> tuple[str, ...]:
+        """The model that reads, or those of which a picture's shape chooses."""
+        if wish.model is not None and wish.model not in self.models:
+            known = ", ".join(self.models)
+            raise Refusal(404, "unknown_model", f"model {wish.model!r} is not one of {known}")
+        if wish.model is not None:
+            return (wish.model,)
+        return DIRECTIONS if set(DIRECTIONS) <= set(self.models) else (next(iter(self.models)),)
+
+    async def _read_all(self, pictures, names: tuple[str, ...], wish: Wish) -> list[Answer]:
+        decoders = {name: await self._decoder(name, wish.decoding) for name in names}
+        tasks = [self._read_one(picture, decoders, wish) for picture in pictures]
+        found = await asyncio.gather(*tasks, return_exceptions=True)  # none outlives the others
+        for answer in found:
+            if isinstance(answer, BaseException):
+                raise answer
+        return found  # type: ignore[return-value]
+
+    async def _decoder(self, model: str, decoding: Decoding) -> Decoder:
         """The same one for the same wish. Raises Refusal for one that cannot be."""
         key = model, decoding
         if key not in self._decoders:
-            loop = asyncio.get_running_loop()
-            try:  # of a large charset it takes its time
-                made = await loop.run_in_executor(self._pool, self._new_decoder, model, decoding)
-            except UserError as error:
-                raise Refusal(422, "bad_option", str(error).replace("--", "")) from None
             while len(self._decoders) >= MOST_DECODERS:
                 self._decoders.pop(next(iter(self._decoders)))
-            self._decoders[key] = made
-        return self._decoders[key]
-
-    def _new_decoder(self, model: str, decoding: Decoding) -> Decoder:
-        reader = self.models[model].recognizer
-        if problems := decoding.problems():
-            raise UserError("; ".join(problems))
-        decoder = Decoder(reader.charset, decoding, reader.max_steps)
-        if decoder.frames_needed > reader.max_steps:
-            raise UserError(
-                f"the shortest allowed text takes {decoder.frames_needed} time steps, and the "
-                f"widest picture of {model} has {reader.max_steps}; allow shorter ones"
-            )
-        return decoder
+            loop, reader = asyncio.get_running_loop(), self.models[model].recognizer
+            work = partial(decoder_for, reader, decoding)
+            self._decoders[key] = loop.run_in_executor(self._pool, work)
+        try:
+            return await asyncio.shield(self._decoders[key])
+        except UserError as error:
+            raise Refusal(422, "bad_option", FLAG.sub(r"\1", str(error))) from None
 
     @contextmanager
     def _taken(self, count: int):
@@ -130,33 +148,30 @@ class Service:
             self.pending -= count
             self.metrics.pending.set(self.pending)
 
-    async def _read_one(self, data: Source, wish: Wish) -> Answer:
-        name = wish.model or next(iter(self.models))
-        loop = asyncio.get_running_loop()
+    async def _read_one(self, source, decoders: dict[str, Decoder], wish: Wish) -> Answer:
+        """With the first model, or the one for its shape where there are two."""
+        names, loop = tuple(decoders), asyncio.get_running_loop()
+        name = names[0]
         try:
-            width, height = await loop.run_in_executor(self._pool, self._size, data)
-            if wish.model is None and set(DIRECTIONS) <= set(self.models):
-                name = DIRECTIONS[height > width]
+            decode = partial(self._decoded, source)
+            image = await loop.run_in_executor(self._pool, decode)
+            if len(names) > 1:
+                name = names[image.height > image.width]
             batcher = self.models[name]
             batcher.on_their_way += 1
             try:
-                work = partial(prepare, data, batcher.recognizer.image)
+                work = partial(prepare, image, batcher.recognizer.image)
                 picture = await loop.run_in_executor(self._pool, work)
             finally:
                 batcher.on_their_way -= 1
         except PictureError as error:
             self.metrics.pictures.labels(name, "bad").inc()
             return Answer(name, Prediction("", 0.0, str(error)))
-        decoder = await self.decoder(name, wish.decoding)
-        reading, log_probs = await batcher.read(picture, decoder, wish.characters)
+        reading, log_probs = await batcher.read(picture, decoders[name], wish.characters)
         self.metrics.pictures.labels(name, "read").inc()
-        return Answer(name, predicted(reading, wish.reject_below), (width, height), log_probs)
+        return Answer(name, predicted(reading, wish.reject_below), image.size, log_probs)
 
-    def _size(self, data: Source) -> tuple[int, int]:
-        width, height = picture_size(data)
-        if width * height > self.options.max_pixels:
-            raise PictureError(
-                f"{width} x {height} pixels are more than {self.options.max_pixels:,}; scale it "
-                "down"
-            )
-        return width, height
+    def _decoded(self, source: bytes | np.ndarray) -> Image.Image:
+        if isinstance(source, np.ndarray):
+            return Image.fromarray(source)
+        return decode_picture(source, self.options.max_pixels, FORMATS)

@@ -21,9 +21,14 @@ from utils.files import write_text
 from utils.text.charset import BLANK, Charset
 
 FORMAT = "crnn-reader character n-grams"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2 brought how texts begin."""
+
 END = ""
 """What comes after the last character."""
+
+START = "\x02"
+"""What stands before the first one (the control character for it); no charset has it."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,10 @@ class NgramCounts:
         """Count texts of these characters."""
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         for text in texts:
-            for place, following in enumerate([*text, END]):
+            before = START + text
+            for place, following in enumerate([*text, END], start=1):
                 for size in range(min(order - 1, place) + 1):
-                    counts[text[place - size : place]][following] += 1
+                    counts[before[place - size : place]][following] += 1
         return cls(order, characters, dict(counts))
 
     def folded(self, charset: Charset) -> NgramCounts:
@@ -110,8 +116,9 @@ class NgramModel:
                 "charset: python -m utils.lm CORPUS --charset"
             )
         self._counts, self._charset = counts, charset
-        self._states = {"": 0}
-        self._contexts = [""]
+        start = START if START in counts.counts else ""  # which files of version 1 have not
+        self._states = {start: 0}
+        self._contexts = [start]
         self._rows: list[np.ndarray | None] = [None]
         self._steps: dict[tuple[int, int], int] = {}
         self._lock = Lock()

@@ -134,9 +134,11 @@ function drawSteps(canvas, steps) {
 }
 
 async function drawSample() {
-  const answer = await fetch("sample", { cache: "no-store" });
+  const headers = { "X-API-Key": byId("key").value };
+  const answer = await fetch("sample", { cache: "no-store", headers });
+  if (answer.status === 401) askForKey();
   if (!answer.ok) return say((await answer.json()).message, true);
-  const name = `sample ${answer.headers.get("X-Text")}.png`;
+  const name = `sample ${decodeURIComponent(answer.headers.get("X-Text"))}.png`;
   return read([new File([await answer.blob()], name, { type: "image/png" })]);
 }
 
