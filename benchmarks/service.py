@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.pictures import draw_folder, recipe_of
 from benchmarks.report import Report, ratio
@@ -33,9 +33,15 @@ from utils.checkpoint import SHIPPED_MODEL
 from utils.errors import UserError, run_script
 from utils.options import option, parse
 
+if TYPE_CHECKING:
+    from utils.recognizer import Recognizer
+
 ROOT = Path(__file__).parent.parent
 BOUNDARY = "a-part-of-the-request"
 WITH, WITHOUT, ECHO = "batches", "one at a time", "echo"
+PATIENCE = 60
+"""Seconds that an answer may take before the measurement is given up."""
+
 SERVE = [sys.executable, "serve.py", "--log", "none"]
 
 
@@ -122,6 +128,14 @@ def request_of(data: bytes) -> bytes:
     ).encode() + body
 
 
+async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Status and body; TimeoutError after PATIENCE seconds."""
+    async with asyncio.timeout(PATIENCE):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        return int(head.split(b" ", 2)[1]), await reader.readexactly(length)
+
+
 async def send_all(
     port: int, requests: Sequence[bytes], texts: Sequence[str] | None, clients: int, seconds: float
 ) -> Load:
@@ -134,11 +148,9 @@ async def send_all(
         while (started := time.perf_counter()) < ends:
             place = (place + 7) % len(requests)
             writer.write(requests[place])
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-            body = await reader.readexactly(length)
+            status, body = await answer(reader)
             load.took[number].append(time.perf_counter() - started)
-            if not head.startswith(b"HTTP/1.1 200"):
+            if status != 200:
                 load.failed += 1
             elif texts and json.loads(body)["results"][0]["text"] != texts[place]:
                 load.wrong += 1
@@ -169,18 +181,25 @@ def measure(way: str, options: Options, requests: list[bytes], texts: list[str])
         return asyncio.run(send_all(port, requests, known, options.clients, options.seconds))
 
 
+def drawn_and_read(
+    model_path: str, num_threads: int, count: int
+) -> tuple[list[bytes], list[str], Recognizer]:
+    """Captchas as PNG, what is read of them offline, and with what."""
+    from utils.reading_options import load_reader
+
+    reader = load_reader(Path(model_path), "cpu", num_threads)
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = draw_folder(Path(folder), recipe_of("alnum62", 4, 8), count, 0)
+        pictures = [path.read_bytes() for path, _ in drawn]
+    return pictures, [found.text for found in reader.read(pictures)], reader
+
+
 def main(argv=None) -> int:
     options: Options = parse(Options, argv, (__doc__ or "").strip()).options
-    from utils.device import set_threads
-    from utils.recognizer import Recognizer
-
     report = Report("service", argv, options.output, ["fastapi", "uvicorn", "onnxruntime"])
-    set_threads(options.num_threads)
-    reader = Recognizer.load(options.model_path, "cpu", options.num_threads)
-    with tempfile.TemporaryDirectory() as folder:
-        drawn = draw_folder(Path(folder), recipe_of("alnum62", 4, 8), options.num_samples, 0)
-        pictures = [path.read_bytes() for path, _ in drawn]
-    texts = [found.text for found in reader.read(pictures)]
+    pictures, texts, reader = drawn_and_read(
+        options.model_path, options.num_threads, options.num_samples
+    )
     requests = [request_of(data) for data in pictures]
     loads: dict[str, list[Load]] = {WITH: [], WITHOUT: [], ECHO: []}
     offline: list[float] = []

@@ -5,9 +5,10 @@
 
 Clients on loopback send `--count` requests in all. One in `--bad_every` is malformed: no picture, a
 truncated one, one 30,000 pixels wide, a small file of 400 million pixels, broken JSON, a wrong
-shape, an upload that halts, a connection that is dropped. Every text of a good one is compared with
-what is read offline; memory is the resident set of the service after a tenth of the requests, and
-at the end.
+shape, an upload that halts for a while or for good, a connection that is dropped. Every text of a
+good one is compared with what is read offline; memory is the resident set of the service after a
+tenth of the requests, and at the end. Ends with code 2 for a wrong text, an answer of another
+status than is right, more than 5 % refusals, or memory that grew by more than 5 %.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ import asyncio
 import io
 import json
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.pictures import draw_folder, recipe_of
 from benchmarks.report import Report
-from benchmarks.service import SERVE, free_port, request_of, running
+from benchmarks.service import SERVE, answer, drawn_and_read, free_port, request_of, running
 from utils.checkpoint import SHIPPED_MODEL
 from utils.errors import UserError, run_script
 from utils.options import option, parse
+
+MOST = 0.05
+"""Share of refusals, and of memory that may be added."""
+
+TIME_LIMIT = 3
+"""Seconds of an upload that halts for good."""
 
 WARM_UP = 0.1
 """Share of the requests after which memory is looked at first."""
@@ -73,12 +78,6 @@ def bad_requests(good: bytes) -> dict[str, tuple[bytes, tuple[int, ...]]]:
     }
 
 
-async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-    return int(head.split(b" ", 2)[1]), await reader.readexactly(length)
-
-
 class Soak:
     """What is sent, and what came back."""
 
@@ -86,7 +85,7 @@ class Soak:
         self.options, self.port, self.pid = options, port, pid
         self.good = [request_of(data) for data in pictures]
         self.texts, self.bad = texts, bad_requests(pictures[0])
-        self.kinds = [*self.bad, "halts", "dropped"]
+        self.kinds = [*self.bad, "resumes", "halts", "dropped"]
         self.seen: Counter[tuple[str, int]] = Counter()
         self.wrong, self.sent, self.early = 0, 0, 0
 
@@ -121,20 +120,16 @@ class Soak:
 
     async def send_bad(self, connection, kind: str) -> bool:
         reader, writer = connection
-        if kind in ("halts", "dropped"):
-            request = self.good[0]
-            writer.write(request[: len(request) // 2])
-            await writer.drain()
-            if kind == "dropped":
-                self.seen[kind, 0] += 1
-                return False
+        request = self.bad[kind][0] if kind in self.bad else self.good[0]
+        half = len(request) if kind in self.bad else len(request) // 2
+        writer.write(request[:half])
+        await writer.drain()
+        if kind == "dropped":
+            self.seen[kind, 0] += 1
+            return False
+        if kind == "resumes":
             await asyncio.sleep(0.3)
-            writer.write(request[len(request) // 2 :])
-            status, _ = await answer(reader)
-            self.seen[kind, status] += 1
-            return status == 200
-        request, _ = self.bad[kind]
-        writer.write(request)
+            writer.write(request[half:])
         status, _ = await answer(reader)
         self.seen[kind, status] += 1
         return status == 200
@@ -142,7 +137,7 @@ class Soak:
     def unexpected(self) -> int:
         """Answers of another status than is right; 503 is right for all that is sent in full."""
         right = {kind: statuses for kind, (_, statuses) in self.bad.items()}
-        right |= {"good": (200,), "halts": (200,), "dropped": (0,)}
+        right |= {"good": (200,), "resumes": (200,), "halts": (408,), "dropped": (0,)}
         return sum(n for (kind, s), n in self.seen.items() if s not in (*right[kind], 503))
 
 
@@ -162,19 +157,13 @@ async def soak(load: Soak) -> float:
 
 def main(argv=None) -> int:
     options: Options = parse(Options, argv, (__doc__ or "").strip()).options
-    from utils.device import set_threads
-    from utils.recognizer import Recognizer
-
     report = Report("soak", argv, options.output, ["fastapi", "uvicorn", "onnxruntime"])
-    set_threads(options.num_threads)
-    reader = Recognizer.load(options.model_path, "cpu", options.num_threads)
-    with tempfile.TemporaryDirectory() as folder:
-        drawn = draw_folder(Path(folder), recipe_of("alnum62", 4, 8), options.num_samples, 0)
-        pictures = [path.read_bytes() for path, _ in drawn]
-    texts = [found.text for found in reader.read(pictures)]
+    pictures, texts, _ = drawn_and_read(
+        options.model_path, options.num_threads, options.num_samples
+    )
     port = free_port()
     command = [*SERVE, "--port", str(port), "--model", options.model_path, "--device", "cpu"]
-    command += ["--num_threads", str(options.num_threads)]
+    command += ["--num_threads", str(options.num_threads), "--time_limit", str(TIME_LIMIT)]
     with running(command, port) as process:
         load = Soak(options, port, process.pid, pictures, texts)
         seconds = asyncio.run(soak(load))
@@ -188,8 +177,11 @@ def main(argv=None) -> int:
         f"{load.early / 1e6:,.0f} -> {late / 1e6:,.0f} MB ({grown:+.1%})"
     )
     report.save()
-    if load.wrong or load.unexpected():
-        raise UserError("the service gave wrong texts or answers; see the table")
+    refused = sum(n for (_, status), n in load.seen.items() if status == 503) / options.count
+    if load.wrong or load.unexpected() or refused > MOST or grown > MOST:
+        raise UserError(
+            f"wrong texts, other answers, {refused:.1%} refusals, or {grown:+.1%} memory: see above"
+        )
     return 0
 
 

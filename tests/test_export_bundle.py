@@ -9,17 +9,30 @@ from pathlib import Path
 
 import pytest
 from lively import scribble, write_checkpoint
-from test_architecture import BLOCK_TORCH
 
 import export
 from utils.errors import UserError
 from utils.export.bundle import ROOT, modules, reader_file
 from utils.recognizer import Recognizer
 
+ONLY_NAMED = """
+import sys
+
+LEFT_OUT = {"torch", "torchvision", "tqdm", "rapidfuzz", "safetensors", "captcha", "matplotlib"}
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in LEFT_OUT:
+            raise ModuleNotFoundError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocked())
+"""
+
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """In a folder elsewhere, with no way to the project's own files, nor to torch."""
-    (folder / "sitecustomize.py").write_text(BLOCK_TORCH, "utf-8")
+    """In a folder elsewhere, with no way to the project's own files, nor to what its
+    requirements.txt does not name."""
+    (folder / "sitecustomize.py").write_text(ONLY_NAMED, "utf-8")
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     environment |= {"PYTHONPATH": str(folder), "PYTHONIOENCODING": "utf-8"}
     return subprocess.run(
