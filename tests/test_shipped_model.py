@@ -32,10 +32,14 @@ LEAST_EXACT_WORDS = 0.8
 
 LEAST_EXACT_METERS = 0.97
 
+LEAST_EXACT_LETTERS = 0.8
+"""In fonts that are not hard to read; of the hundreds that taught it half is read."""
+
 WORDS_MODEL = SHIPPED_MODEL.with_name("words36-light.safetensors")
 METERS_MODEL = SHIPPED_MODEL.with_name("meters-light.safetensors")
+LETTERS_MODEL = SHIPPED_MODEL.with_name("letters36-light.safetensors")
 ALL_MODELS = pytest.mark.parametrize(
-    "path", [SHIPPED_MODEL, WORDS_MODEL, METERS_MODEL], ids=lambda path: path.stem
+    "path", [SHIPPED_MODEL, WORDS_MODEL, METERS_MODEL, LETTERS_MODEL], ids=lambda path: path.stem
 )
 ALNUM62 = PRESETS["alnum62"]
 
@@ -106,6 +110,19 @@ def test_it_reads_new_words() -> None:
     texts = [prediction.text for prediction in reader.read(pictures)]
     score = score_texts(zip(map(reader.charset.fold, labels), texts, strict=True))
     assert score.sequence_accuracy >= LEAST_EXACT_WORDS, score.line()
+
+
+def test_it_reads_loose_letters_of_many_colours() -> None:
+    fonts = tuple(find_fonts([str(path) for path in sorted(FONTS.glob("DejaVu*.ttf"))]).paths)
+    recipe = WordRecipe(
+        PRESETS["digits"] + PRESETS["upper"], "codes", 4, 8, 80, fonts, random_share=1.0,
+        number_share=0.0, augment="none", letter_colors=1.0, lines=0.7, loose=1.0, white=1.0,
+    )  # fmt: skip
+    pictures, labels = zip(*(WordRenderer(recipe).draw(i) for i in range(100)), strict=True)
+    reader = Recognizer.load(LETTERS_MODEL, "cpu")
+    texts = [prediction.text for prediction in reader.read(pictures)]
+    score = score_texts(zip(map(reader.charset.fold, labels), texts, strict=True))
+    assert score.sequence_accuracy >= LEAST_EXACT_LETTERS, score.line()
 
 
 SEGMENTS = {
