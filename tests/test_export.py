@@ -142,7 +142,7 @@ def test_parity_sees_values_shapes_lengths_and_texts(tmp_path, change, differenc
         assert found.difference == pytest.approx(difference, rel=0.01)
 
 
-def failing(*_):
+def failing(*_, **__):
     raise RuntimeError("of no use\nand more")
 
 
