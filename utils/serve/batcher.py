@@ -25,6 +25,10 @@ Result = tuple[Reading, np.ndarray]
 """A reading, and its log_probs (T, C)."""
 
 
+Seen = tuple[list[int], tuple[np.ndarray, np.ndarray] | Exception]
+"""Places of jobs that were read together, and their log_probs and lengths."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A prepared picture (Ch, H, W), and how it is to be read."""
@@ -36,7 +40,7 @@ class Job:
 
 
 class Batcher:
-    """Reads with one recognizer, on a thread of its own.
+    """Reads with one recognizer: a thread runs the network, another decodes what it gave.
 
     `told` is called with the number of pictures of each batch. To be made, used and closed on one
     event loop.
@@ -54,8 +58,10 @@ class Batcher:
         self.on_their_way = 0
         """Pictures that are being prepared, for which a batch may wait."""
         self._queue: asyncio.Queue[Job] = asyncio.Queue()
-        self._thread = ThreadPoolExecutor(1, "network")
+        self._network = ThreadPoolExecutor(1, "network")
+        self._decoding = ThreadPoolExecutor(1, "decoding")
         self._task = asyncio.create_task(self._run())
+        self._finishing: set[asyncio.Task[None]] = set()
 
     async def read(self, picture: np.ndarray, decoder: Decoder, characters: bool = False) -> Result:
         """Of a prepared picture."""
@@ -68,20 +74,30 @@ class Batcher:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
-        self._thread.shutdown()
+        await asyncio.gather(*self._finishing)
+        for threads in (self._network, self._decoding):
+            threads.shutdown()
 
     async def _run(self) -> None:
+        """The network goes on with the next batch while this one is decoded."""
         loop = asyncio.get_running_loop()
         while True:
             jobs = await self._next_batch()
-            found = await loop.run_in_executor(self._thread, self._read, jobs)
-            for job, result in zip(jobs, found, strict=True):
-                if job.done.done():  # whoever asked has gone
-                    continue
-                if isinstance(result, Exception):
-                    job.done.set_exception(result)
-                else:
-                    job.done.set_result(result)
+            seen = await loop.run_in_executor(self._network, self._look, jobs)
+            task = asyncio.create_task(self._finish(jobs, seen))
+            self._finishing.add(task)
+            task.add_done_callback(self._finishing.discard)
+
+    async def _finish(self, jobs: list[Job], seen: list[Seen]) -> None:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._decoding, self._decode, jobs, seen)
+        for job, result in zip(jobs, found, strict=True):
+            if job.done.done():  # whoever asked has gone
+                continue
+            if isinstance(result, Exception):
+                job.done.set_exception(result)
+            else:
+                job.done.set_result(result)
 
     async def _next_batch(self) -> list[Job]:
         loop = asyncio.get_running_loop()
@@ -102,16 +118,26 @@ class Batcher:
             if wanted := [job for job in jobs if not job.done.done()]:  # others were given up
                 return wanted
 
-    def _read(self, jobs: list[Job]) -> list[Result | Exception]:
-        """An error is the answer to those whom it met, and to no other."""
-        found: dict[int, Result | Exception] = {}
+    def _look(self, jobs: list[Job]) -> list[Seen]:
+        """What the network says of the pictures, in groups of like widths."""
+        seen: list[Seen] = []
         for places in by_width([job.picture.shape[2] for job in jobs]):
             self._told(len(places))
             try:
-                log_probs, lengths = self.recognizer.log_probs([jobs[i].picture for i in places])
+                output = self.recognizer.log_probs([jobs[i].picture for i in places])
+                seen.append((places, output))
             except Exception as error:
-                found |= dict.fromkeys(places, error)
+                seen.append((places, error))
+        return seen
+
+    def _decode(self, jobs: list[Job], seen: list[Seen]) -> list[Result | Exception]:
+        """An error is the answer to those whom it met, and to no other."""
+        found: dict[int, Result | Exception] = {}
+        for places, output in seen:
+            if isinstance(output, Exception):
+                found |= dict.fromkeys(places, output)
                 continue
+            log_probs, lengths = output
             alike: dict[tuple[int, bool], list[int]] = {}
             for row, place in enumerate(places):
                 job = jobs[place]

@@ -150,26 +150,29 @@ class Service:
 
     async def _read_one(self, source, decoders: dict[str, Decoder], wish: Wish) -> Answer:
         """With the first model, or the one for its shape where there are two."""
-        names, loop = tuple(decoders), asyncio.get_running_loop()
-        name = names[0]
-        try:
-            decode = partial(self._decoded, source)
-            image = await loop.run_in_executor(self._pool, decode)
-            if len(names) > 1:
-                name = names[image.height > image.width]
-            batcher = self.models[name]
+        names = tuple(decoders)
+        batchers = [self.models[name] for name in names]
+        for batcher in batchers:
             batcher.on_their_way += 1
-            try:
-                work = partial(prepare, image, batcher.recognizer.image)
-                picture = await loop.run_in_executor(self._pool, work)
-            finally:
-                batcher.on_their_way -= 1
+        try:
+            name, size, picture = await self.aside(Service._prepared, source, names)
         except PictureError as error:
-            self.metrics.pictures.labels(name, "bad").inc()
-            return Answer(name, Prediction("", 0.0, str(error)))
-        reading, log_probs = await batcher.read(picture, decoders[name], wish.characters)
+            self.metrics.pictures.labels(names[0], "bad").inc()
+            return Answer(names[0], Prediction("", 0.0, str(error)))
+        finally:
+            for batcher in batchers:
+                batcher.on_their_way -= 1
+        reading, log_probs = await self.models[name].read(picture, decoders[name], wish.characters)
         self.metrics.pictures.labels(name, "read").inc()
-        return Answer(name, predicted(reading, wish.reject_below), image.size, log_probs)
+        return Answer(name, predicted(reading, wish.reject_below), size, log_probs)
+
+    def _prepared(
+        self, source: bytes | np.ndarray, names: tuple[str, ...]
+    ) -> tuple[str, tuple[int, int], np.ndarray]:
+        """The model for a picture, its size in pixels, and what the network takes."""
+        image = self._decoded(source)
+        name = names[0] if len(names) == 1 else names[image.height > image.width]
+        return name, image.size, prepare(image, self.models[name].recognizer.image)
 
     def _decoded(self, source: bytes | np.ndarray) -> Image.Image:
         if isinstance(source, np.ndarray):
