@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from lively import scribble, write_checkpoint
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from small_run import run, weights
 from word_set import FACES
 
@@ -17,7 +17,7 @@ import utils.lmdb
 from utils.checkpoint import load_checkpoint
 from utils.dataset import BadRows, open_dataset
 from utils.errors import UserError
-from utils.picture import ExifTags, ImageSpec, PictureError, picture_size, prepare
+from utils.picture import ExifTags, ImageSpec, PictureError, open_picture, picture_size, prepare
 from utils.recognizer import Recognizer
 from utils.synth.words import WordRecipe
 from utils.text.charset import Charset
@@ -170,3 +170,18 @@ def test_the_size_of_a_picture_is_that_of_its_pixels(tmp_path: Path):
     assert picture_size(tmp_path / "turned.jpg") == (10, 30)
     with pytest.raises(PictureError, match="no such file"):
         picture_size(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("where", ["chunk", "xmp"])
+def test_a_png_that_says_how_it_lies_is_measured_as_it_is_read(tmp_path: Path, where: str):
+    picture, path = Image.new("L", (30, 10)), tmp_path / "turned.png"
+    if where == "chunk":
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6
+        picture.save(path, exif=exif)
+    else:
+        texts = PngImagePlugin.PngInfo()
+        texts.add_itxt("XML:com.adobe.xmp", '<x xmlns:tiff="t" tiff:Orientation="6"/>')
+        picture.save(path, pnginfo=texts)
+    assert open_picture(path, 1).size == (10, 30)
+    assert picture_size(path) == (10, 30)

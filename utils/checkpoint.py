@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from models import __version__
 from models.config import ModelConfig
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.files import atomic_write
 from utils.picture import ImageSpec
 from utils.text.charset import Charset
@@ -219,8 +219,9 @@ def _load_pth(path: Path) -> Checkpoint:
             "expected a checkpoint of this project"
         ) from None
     except Exception as error:  # a damaged pickle raises what it likes
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: truncated or damaged ({reason}); copy or train it anew") from None
+        raise UserError(
+            f"{path}: truncated or damaged ({first_line(error)}); copy or train it anew"
+        ) from None
     has_header = isinstance(content, dict) and isinstance(content.get("header"), str)
     if not has_header or not isinstance(content.get("model"), dict):
         raise UserError(f"{path}: a .pth file, but not a checkpoint of this project")

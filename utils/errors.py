@@ -31,6 +31,11 @@ def need(packages: Sequence[str], requirements: str) -> None:
             ) from None
 
 
+def first_line(error: Exception) -> str:
+    """What an error of others says, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def run_script(main: Callable[[], int]) -> int:
     """Run a script's body; a UserError becomes its sentence on stderr and exit code 2."""
     name = Path(sys.argv[0]).name or "python"

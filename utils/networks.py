@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.checkpoint import METADATA_KEY, Header
 from utils.device import usable_cores
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.picture import ImageSpec
 
 if TYPE_CHECKING:
@@ -130,9 +130,8 @@ def open_session(
     try:
         return runtime.InferenceSession(str(path), settings, providers=providers)
     except Exception as error:  # one class of its own for each kind of damage
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{path}: truncated or damaged ({reason}); copy it or export it anew"
+            f"{path}: truncated or damaged ({first_line(error)}); copy it or export it anew"
         ) from None
 
 

@@ -89,12 +89,17 @@ def picture_size(source: Source) -> tuple[int, int]:
             warnings.simplefilter("ignore")
             data = _bytes_of(source)
             image = _opened(data)
-            if image.format == "PNG" and isinstance(data, bytes) and b"eXIf" not in data:
+            if image.format == "PNG" and isinstance(data, bytes) and not _says_how_it_lies(data):
                 return image.size  # Pillow would decode all of it, to look behind the pixels
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             return image.size[::-1] if turned else image.size
     except Exception:
         return open_picture(source, 1).size
+
+
+def _says_how_it_lies(png: bytes) -> bool:
+    """Whether there may be an orientation: EXIF in its chunk, or as text, or in XMP."""
+    return any(mark in png for mark in (b"eXIf", b"exif", b"xmp"))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.checkpoint import METADATA_KEY, Checkpoint, Header
-from utils.errors import UserError, need
+from utils.errors import UserError, first_line, need
 from utils.export.parity import Parity, check_batches, compare
 from utils.networks import INPUTS, OUTPUTS, OnnxNetwork, TorchNetwork
 from utils.picture import ImageSpec, Source
@@ -113,7 +113,7 @@ def write_onnx(
                 return name, parity
             failures.append(f"{name}: {parity}")
         except Exception as error:  # each exporter, and ONNX Runtime, raise what they like
-            failures.append(f"{name}: {(str(error).splitlines() or [type(error).__name__])[0]}")
+            failures.append(f"{name}: {first_line(error)}")
         path.unlink(missing_ok=True)
     raise UserError(
         f"{checkpoint.path}: cannot be exported so that it reads as PyTorch does; nothing was "
@@ -129,8 +129,9 @@ def told_as(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: cannot be exported so ({reason}); nothing was written") from None
+        raise UserError(
+            f"{path}: cannot be exported so ({first_line(error)}); nothing was written"
+        ) from None
 
 
 def add_header(path: Path, header: Header) -> None:
