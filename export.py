@@ -2,6 +2,7 @@
 
 python export.py checkpoints/best.pth
 python export.py checkpoints/best.pth --data_root ./data --format onnx-int8
+python export.py checkpoints/best.pth --format aoti
 """
 
 from __future__ import annotations
@@ -31,11 +32,21 @@ onnx: an .onnx file that takes any number of pictures of any width, and their tr
 the checkpoint knows stands in its metadata, and Recognizer.load and inference.py read with it
 without torch. onnx-int8: the same in eight bits, calibrated on pictures of --data_root; kept only
 if it is faster, and loses at most 0.5 points of its texts. ddddocr: an .onnx file and the
-charsets .json beside it, for ddddocr's import_onnx_path and charsets_path.
+charsets .json beside it, for ddddocr's import_onnx_path and charsets_path. aoti: a .pt2 package,
+compiled for this machine's kind of processor, for programs in C++ with libtorch: examples/cpp is
+one; it takes a C++ compiler.
 exit code: 0 done; 1 eight bits were not worth it, nothing written; 2 an error, in a sentence"""
 
-FORMATS = {"onnx": "", "onnx-int8": "-int8", "ddddocr": "-ddddocr"}
+FORMATS = {
+    "onnx": ".onnx",
+    "onnx-int8": "-int8.onnx",
+    "ddddocr": "-ddddocr.onnx",
+    "aoti": ".pt2",
+}
 """And what their files' names have behind that of the checkpoint."""
+
+READERS = {"ddddocr": "ddddocr is the reader", "aoti": "the reader is a program in C++"}
+"""Of files that a bundle has none for."""
 
 EXAMPLES = Path(__file__).parent / "examples"
 """Pictures to check with where none are given."""
@@ -67,7 +78,7 @@ class Options:
     @property
     def output(self) -> Path:
         source = Path(self.path or "")
-        name = f"{source.stem}{FORMATS[self.format]}.onnx"
+        name = source.stem + FORMATS[self.format]
         return Path(self.output_path) if self.output_path else source.with_name(name)
 
     @property
@@ -81,10 +92,11 @@ class Options:
         found = []
         if self.format == "onnx-int8" and not self.data_root:
             found.append("--format onnx-int8 needs --data_root, pictures to calibrate and score on")
-        if self.output.suffix.lower() != ".onnx":
-            found.append(f"--output_path {self.output}: expected a name that ends with .onnx")
-        if self.bundle and self.format == "ddddocr":
-            found.append("--bundle fights --format ddddocr: ddddocr is the reader; leave it out")
+        ending = Path(FORMATS[self.format]).suffix or FORMATS[self.format]
+        if self.output.suffix.lower() != ending:
+            found.append(f"--output_path {self.output}: expected a name that ends with {ending}")
+        if self.bundle and (reader := READERS.get(self.format)):
+            found.append(f"--bundle fights --format {self.format}: {reader}; leave it out")
         checks: list[tuple[str, Callable[[Path], None], Path]] = [
             ("--output_path ", check_output_file, self.output)
         ]
@@ -107,9 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"warning: {sentence}", file=sys.stderr)
     from utils.checkpoint import load_checkpoint
     from utils.device import set_threads
-    from utils.export.onnx_file import need_onnx
 
-    need_onnx()
+    check_tools(options.format)
     set_threads(1)
     checkpoint = load_checkpoint(options.path or "")
     to_calibrate, to_score = labelled(options)
@@ -118,6 +129,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         draft = Path(folder) / "draft.onnx"
         if options.format == "ddddocr":
             return for_ddddocr(options, checkpoint, draft, pictures)
+        if options.format == "aoti":
+            return as_package(options, checkpoint, draft.with_suffix(".pt2"), pictures, to_score)
         return as_onnx(options, checkpoint, draft, pictures, to_calibrate, to_score)
 
 
@@ -130,7 +143,7 @@ def as_onnx(
     to_score: Sequence[Row],
 ) -> int:
     from utils.export.int8 import quantize
-    from utils.export.measure import ROUNDS, as_table, measure
+    from utils.export.measure import as_table, measure
     from utils.export.onnx_file import write_onnx
     from utils.recognizer import Recognizer
 
@@ -148,17 +161,56 @@ def as_onnx(
         readers["eight bits"] = (made, Recognizer.load(made, "cpu", 1))
     found = measure(readers, pictures, to_score)
     print(as_table(found, len(to_score)))
-    print(f"one thread, the network alone, medians of {ROUNDS} rounds in turn")
     if options.format == "onnx-int8" and (why := not_worth_it(found)):
         print(f"not written: {why}; --format onnx is the better one here")
         return 1
     if options.bundle:
         write_bundle(Path(options.bundle), made, checkpoint.header, pictures[0])
         print(f"{options.bundle}: its README.md says how to read with it")
-    with atomic_write(options.output) as file:
-        file.write(made.read_bytes())
+    keep(made, options.output)
     print(f"{options.output}: python inference.py --model_path {options.output} --image_path F")
     return 0
+
+
+def as_package(
+    options: Options,
+    checkpoint: Checkpoint,
+    draft: Path,
+    pictures: Sequence[Source],
+    to_score: Sequence[Row],
+) -> int:
+    from utils.export.aoti_file import AotiNetwork, write_aoti
+    from utils.export.measure import as_table, measure
+    from utils.recognizer import Recognizer
+
+    parity = write_aoti(checkpoint, draft, pictures)
+    print(f"compiled by AOTInductor: {parity}")
+    header = checkpoint.header
+    readers = {
+        "PyTorch": (checkpoint.path, Recognizer.of(checkpoint, "cpu")),
+        "AOTInductor": (draft, Recognizer(AotiNetwork(draft), header.image, header.charset)),
+    }
+    print(as_table(measure(readers, pictures, to_score), len(to_score)))
+    keep(draft, options.output)
+    print(f"{options.output}: build/read_pictures {options.output} F (examples/cpp builds it)")
+    return 0
+
+
+def keep(draft: Path, output: Path) -> None:
+    with atomic_write(output) as file:
+        file.write(draft.read_bytes())
+
+
+def check_tools(form: str) -> None:
+    """UserError where what writes the format is not installed."""
+    if form == "aoti":
+        from utils.export.aoti_file import need_compiler
+
+        need_compiler()
+    else:
+        from utils.export.onnx_file import need_onnx
+
+        need_onnx()
 
 
 def for_ddddocr(
@@ -168,8 +220,7 @@ def for_ddddocr(
 
     most = write_ddddocr(checkpoint, draft, pictures)
     output, charsets = options.output, options.charsets
-    with atomic_write(output) as file:
-        file.write(draft.read_bytes())
+    keep(draft, output)
     write_text(charsets, charset_json(checkpoint.header.charset, checkpoint.header.image))
     print(f"logits within {most:.1e} of PyTorch's; {output.stat().st_size / 1e6:.2f} MB")
     print(

@@ -30,7 +30,7 @@ def flip_within(x: Tensor, lengths: Tensor | None) -> Tensor:
     steps = torch.arange(x.shape[1], device=x.device)
     reverse = lengths[:, None] - 1 - steps  # (N, T)
     order = torch.where(reverse >= 0, reverse, steps)
-    return x.gather(1, order[:, :, None].expand_as(x))
+    return x.gather(1, order[:, :, None].expand(-1, -1, x.shape[2]))
 
 
 def halve(width):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PureWindowsPath
@@ -175,6 +176,10 @@ def file_kind(path: str | Path) -> str:
     if not start:
         raise UserError(f"{path}: the file is empty (0 bytes); expected a checkpoint")
     if start.startswith(b"PK\x03\x04"):
+        if is_compiled(path):
+            raise UserError(
+                f"{path}: compiled for programs in C++; give the checkpoint it was made from"
+            )
         return "pth"
     if start[8:9] == b"{":  # behind the length of the header
         return "safetensors"
@@ -183,6 +188,15 @@ def file_kind(path: str | Path) -> str:
     raise UserError(
         f"{path}: neither a .pth nor a .safetensors checkpoint of this project, nor an .onnx file"
     )
+
+
+def is_compiled(path: Path) -> bool:
+    """Whether the zip file is a package of export.py --format aoti."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/archive_format") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:

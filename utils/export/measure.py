@@ -67,7 +67,7 @@ def exact(reader: Recognizer, rows: Sequence[Row]) -> float | None:
 
 
 def as_table(found: dict[str, Measured], count: int) -> str:
-    """A line a figure, a column a reader."""
+    """A line a figure, a column a reader; and how it was timed."""
     lines = {
         "": list(found),
         "size, MB": [f"{each.bytes / 1e6:.2f}" for each in found.values()],
@@ -75,8 +75,10 @@ def as_table(found: dict[str, Measured], count: int) -> str:
         "ms, one picture": [f"{each.one:.2f}" for each in found.values()],
         f"ms a picture, {MANY} at once": [f"{each.many:.2f}" for each in found.values()],
     }
-    return "\n".join(
+    table = [
         f"  {name:24}" + "".join(f"{value:>12}" for value in values)
         for name, values in lines.items()
         if count or not name.startswith("exact")
-    )
+    ]
+    timed = f"one thread, the network alone, medians of {ROUNDS} rounds in turn"
+    return "\n".join([*table, timed])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from utils.checkpoint import METADATA_KEY, Checkpoint, Header
 from utils.errors import UserError, first_line, need
 from utils.export.parity import Parity, check_batches, compare
+from utils.export.program import example, exported_program
 from utils.networks import INPUTS, OUTPUTS, OnnxNetwork, TorchNetwork
 from utils.picture import ImageSpec, Source
 
@@ -33,7 +34,7 @@ def trace(module: nn.Module, spec: ImageSpec, path: Path) -> None:
         "log_probs": {0: "batch", 1: "steps"},
         "lengths": {0: "batch"},
     }
-    write_trace(module, _example(spec), path, INPUTS, OUTPUTS, axes)
+    write_trace(module, example(spec), path, INPUTS, OUTPUTS, axes)
 
 
 def write_trace(
@@ -59,17 +60,11 @@ def torch_export(module: nn.Module, spec: ImageSpec, path: Path) -> None:
     """By torch.export."""
     import torch
 
-    any_size = torch.export.Dim.DYNAMIC
+    exported = exported_program(module, spec)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            module,
-            _example(spec),
-            input_names=INPUTS,
-            output_names=OUTPUTS,
-            dynamic_shapes={"images": {0: any_size, 3: any_size}, "widths": {0: any_size}},
-            dynamo=True,
-            verbose=False,
+            exported, input_names=INPUTS, output_names=OUTPUTS, dynamo=True, verbose=False
         )
     assert program is not None
     program.save(str(path))
@@ -79,16 +74,9 @@ EXPORTERS: dict[str, Callable[[nn.Module, ImageSpec, Path], None]] = {
     "tracing": trace,
     "torch.export": torch_export,
 }
-"""In the order in which they are tried. As of torch 2.14, torch.export fixes the number of steps
-of an LSTM to that of the example, so it comes second, for the day when the older one is gone."""
-
-
-def _example(spec: ImageSpec):
-    """Two pictures, one of them padded."""
-    import torch
-
-    images = torch.zeros(2, spec.channels, spec.height, spec.width)
-    return images, torch.tensor([spec.width, max(spec.MIN_WIDTH, spec.width // 2)])
+"""In the order in which they are tried. The second makes a loop of an LSTM, which is slower than
+ONNX's own, and as of torch 2.14 what it writes fails the check for most backbones; it is there for
+the day when the older one is gone."""
 
 
 def write_onnx(

@@ -1,0 +1,31 @@
+// A PNG file as the network takes it, as prepare() of utils/picture.py makes it.
+#pragma once
+
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+// What a network's input looks like, as the package says it.
+struct Spec {
+  int height, width, channels;  // pixels; 1 grey, 3 RGB
+  std::vector<float> mean, std; // of levels from 0 to 1, by channel
+  bool keep_ratio;              // the width follows the picture's ratio, up to `width`
+  bool vertical;                // text runs downwards: turned so that its top comes first
+};
+
+// Levels (channels, height, width), normalised.
+struct Picture {
+  int width;
+  std::vector<float> levels;
+};
+
+// A file that cannot be read; the message says why.
+struct PictureError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+Spec spec_of(const std::unordered_map<std::string, std::string>& metadata);
+
+Picture prepare(const std::string& path, const Spec& spec);
