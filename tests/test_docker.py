@@ -54,6 +54,14 @@ def test_it_is_small_runs_as_nobody_of_note_and_says_how_it_is():
     assert "torch" not in (ROOT / "requirements-serve.txt").read_text("utf-8")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="hadolint has no package for Windows")
+def test_a_linter_has_nothing_to_say():
+    linter = shutil.which("hadolint", path=Path(sys.executable).parent)
+    assert linter, "pip install -r requirements-dev.txt brings hadolint"
+    done = subprocess.run([linter, ROOT / "Dockerfile"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout
+
+
 def test_what_it_copies_is_there_and_is_let_through():
     let_through = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     assert let_through[0] == "*"
