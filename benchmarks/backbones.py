@@ -2,14 +2,17 @@
 
   python -m benchmarks.backbones
   python -m benchmarks.backbones --onnx     also latency (pip install -r requirements-export.txt)
+  python -m benchmarks.backbones --backbones light --necks bilstm none    necks instead
 
-Each has the pictures, and the neck, that train.py gives it by default. Rates are taken in turn,
-round after round; the median of the rounds is printed, and the ratio to `basic` of the same round.
+Each has the pictures, and the size of neck, that train.py gives it by default. Rates are taken in
+turn, round after round; the median of the rounds is printed, and the ratio to the same round of
+`basic` (where it is not among them, of the first), with the first neck.
 Reading is the network alone, without pictures to prepare or texts to decode.
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import sys
 import tempfile
@@ -24,7 +27,7 @@ from PIL import Image
 
 from benchmarks.report import Report, in_turn, median_ms, ratio
 from models.config import ModelConfig
-from models.registry import BACKBONES, build_model
+from models.registry import BACKBONES, NECKS, build_model
 from utils.checkpoint import Checkpoint, Header
 from utils.device import DEVICES
 from utils.errors import run_script
@@ -35,12 +38,12 @@ from utils.picture import ImageSpec
 from utils.text.charset import preset_charset
 
 NUM_CLASSES = 63
-REFERENCE = "basic"
 
 
 @dataclass(frozen=True)
 class Options:
-    backbones: tuple[str, ...] = option(tuple(BACKBONES), f"networks, {REFERENCE} among them")
+    backbones: tuple[str, ...] = option(tuple(BACKBONES), "networks")
+    necks: tuple[str, ...] = option(("bilstm",), "necks, each behind each of them")
     rounds: int = option(5, "rounds, each of which times every backbone", above=0)
     steps: int = option(4, "steps a round", above=0)
     batch_size: int = option(32, "pictures a step", above=0)
@@ -52,11 +55,19 @@ class Options:
     config: str | None = option(None, "TOML recipe that presets flags")
 
     def problems(self) -> list[str]:
-        unknown = [name for name in self.backbones if name not in BACKBONES]
-        found = [f"--backbones {name}: not one of {', '.join(BACKBONES)}" for name in unknown]
-        if REFERENCE not in self.backbones:
-            found.append(f"--backbones: {REFERENCE} is missing, to which all others are compared")
-        return found
+        asked = [("backbones", name, BACKBONES) for name in self.backbones]
+        asked += [("necks", name, NECKS) for name in self.necks]
+        wrong = [(flag, name, known) for flag, name, known in asked if name not in known]
+        return [f"--{flag} {name}: not one of {', '.join(known)}" for flag, name, known in wrong]
+
+    @property
+    def networks(self) -> list[tuple[str, str]]:
+        return list(itertools.product(self.backbones, self.necks))
+
+    @property
+    def reference(self) -> tuple[str, str]:
+        """The one that the others are compared to."""
+        return "basic" if "basic" in self.backbones else self.backbones[0], self.necks[0]
 
 
 @dataclass(frozen=True)
@@ -67,12 +78,12 @@ class Network:
     width: int
 
     @classmethod
-    def of(cls, name: str) -> Network:
+    def of(cls, name: str, neck: str = "bilstm") -> Network:
         common = {"hidden_size": 256, "num_layers": 2, "img_channels": 1}
         values: dict[str, Any] = common | {"img_height": 60, "img_width": 160}
         values |= BACKBONES[name].defaults
         sizes = {key: values[key] for key in ("img_height", *common)}
-        return cls(ModelConfig(name, NUM_CLASSES, **sizes), values["img_width"])
+        return cls(ModelConfig(name, NUM_CLASSES, **sizes, neck=neck), values["img_width"])
 
     def pictures(self, count: int):
         """Noise, (count, Ch, H, W)."""
@@ -110,7 +121,7 @@ class Network:
 class Trainee:
     """A model with what a training step needs, on pictures of noise."""
 
-    def __init__(self, name: str, options: Options):
+    def __init__(self, backbone: str, neck: str, options: Options):
         import torch
 
         from utils.device import half_precision, pick_device
@@ -118,7 +129,7 @@ class Trainee:
         torch.manual_seed(0)
         self.device = pick_device(options.device)
         self.dtype = half_precision(self.device, options.amp)
-        self.network = network = Network.of(name)
+        self.network = network = Network.of(backbone, neck)
         self.model = build_model(network.config).to(self.device)
         self.model = self.model.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), fused=True)
@@ -164,42 +175,42 @@ class Trainee:
 
 
 def rates_table(options: Options, report: Report) -> None:
-    trainees = {name: Trainee(name, options) for name in options.backbones}
+    trainees = {names: Trainee(*names, options) for names in options.networks}
     works = {}
-    for name, trainee in trainees.items():
+    for names, trainee in trainees.items():
         for work in (trainee.train, trainee.read):
             trainee.rate(work, 1)
-            works[name, work.__name__] = partial(trainee.rate, work, options.steps)
+            works[names, work.__name__] = partial(trainee.rate, work, options.steps)
     rates = in_turn(works, options.rounds)
     rows = []
-    for name, trainee in trainees.items():
+    for names, trainee in trainees.items():
         config, width = trainee.network.config, trainee.network.width
         colours = "RGB" if config.img_channels == 3 else "grey"
         count = sum(parameter.numel() for parameter in trainee.model.parameters())
         rows.append([
-            name, f"{config.img_height} x {width}, {colours}", f"{count:,}",
+            *names, f"{config.img_height} x {width}, {colours}", f"{count:,}",
             f"{trainee.network.reading_flops() / 1e9:.2f}",
         ])  # fmt: skip
         for work in ("train", "read"):
-            found = rates[name, work]
-            rows[-1] += [f"{statistics.median(found):.0f}", ratio(found, rates[REFERENCE, work])]
-    half = str(trainees[REFERENCE].dtype).removeprefix("torch.")
+            found, other = rates[names, work], rates[options.reference, work]
+            rows[-1] += [f"{statistics.median(found):.0f}", ratio(found, other)]
+    half = str(trainees[options.reference].dtype).removeprefix("torch.")
     report.print(
         f"\n{options.device}, {'float32' if half == 'None' else half}, batch "
         f"{options.batch_size}, {options.num_threads} threads, n = {options.rounds} rounds"
     )
     report.table(
-        ["backbone", "pictures", "parameters", "GFLOP to read one", "trains, pictures/s (median)",
-         f"times {REFERENCE} (min to max)", "reads, pictures/s (median)",
-         f"times {REFERENCE} (min to max)"], rows,
+        ["backbone", "neck", "pictures", "parameters", "GFLOP to read one",
+         "trains, pictures/s (median)", f"times {options.reference[0]} (min to max)",
+         "reads, pictures/s (median)", f"times {options.reference[0]} (min to max)"], rows,
     )  # fmt: skip
 
 
-def onnx_latency(name: str, batch_size: int, folder: Path) -> float:
+def onnx_latency(backbone: str, neck: str, batch_size: int, folder: Path) -> float:
     """Median milliseconds a picture of the exported network, fp32, one thread."""
     import numpy as np
 
-    path, shape = folder / f"{name}.onnx", Network.of(name)
+    path, shape = folder / f"{backbone} {neck}.onnx", Network.of(backbone, neck)
     if not path.exists():
         write_onnx(shape.untrained(), path, [Image.new("L", (160, 60))])
     network = OnnxNetwork(path, "cpu", 1)
@@ -210,13 +221,13 @@ def onnx_latency(name: str, batch_size: int, folder: Path) -> float:
 def onnx_table(options: Options, report: Report) -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for name in options.backbones:
-            rounds = range(options.rounds)
-            one = statistics.median(onnx_latency(name, 1, Path(folder)) for _ in rounds)
-            many = statistics.median(onnx_latency(name, 64, Path(folder)) for _ in rounds)
-            rows.append([name, f"{one:.2f}", f"{many:.2f}"])
+        for names in options.networks:
+            rows.append([*names])
+            for size in (1, 64):
+                found = (onnx_latency(*names, size, Path(folder)) for _ in range(options.rounds))
+                rows[-1].append(f"{statistics.median(found):.2f}")
     report.print(f"\nONNX, fp32, one thread, median of {options.rounds} sessions")
-    report.table(["backbone", "ms, one picture", "ms a picture, batch of 64"], rows)
+    report.table(["backbone", "neck", "ms, one picture", "ms a picture, batch of 64"], rows)
 
 
 def main(argv=None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,16 +102,16 @@ def test_loading(tiny_checkpoint, monkeypatch, capsys):
 def test_backbones_with_onnx(monkeypatch, capsys):
     small = ModelConfig("light", 63, img_height=32, hidden_size=16, num_layers=1)
     network = backbones.Network(small, 64)
-    monkeypatch.setattr(backbones.Network, "of", lambda name: network)
+    monkeypatch.setattr(backbones.Network, "of", lambda *names: network)
     monkeypatch.setattr(backbones, "median_ms", lambda work, count: work() and 64.0)
     found = run(
         backbones.main, "backbones", capsys,
         "--backbones", "basic", "vgg7", "--rounds", "1", "--steps", "1", "--batch_size", "1",
         "--onnx",
     )  # fmt: skip
-    assert found[0]["basic"][0] == "32 x 64, grey"
-    assert found[0]["basic"][4] == found[0]["basic"][6] == "1.00 (1.00 to 1.00)"
-    assert found[1]["basic"] == ["64.00", "1.00"]
+    assert found[0]["basic"][:2] == ["bilstm", "32 x 64, grey"]
+    assert found[0]["basic"][5] == found[0]["basic"][7] == "1.00 (1.00 to 1.00)"
+    assert found[1]["basic"] == ["bilstm", "64.00", "1.00"]
 
 
 def test_each_backbone_is_timed_on_its_own_pictures():
@@ -119,9 +120,14 @@ def test_each_backbone_is_timed_on_its_own_pictures():
     assert backbones.Network.of("light").config.hidden_size == 96
 
 
-def test_backbones_are_compared_with_basic():
-    with pytest.raises(UserError, match="--backbones light2: not one of .*\n.*basic is missing"):
-        backbones.main(["--backbones", "light2"])
+def test_networks_are_compared_with_basic_or_the_first(capsys):
+    options = backbones.Options(("light", "basic"), ("none", "bilstm"))
+    assert options.reference == ("basic", "none")
+    assert options.networks[:2] == [("light", "none"), ("light", "bilstm")]
+    assert replace(options, backbones=("light",)).reference == ("light", "none")
+    assert backbones.Network.of("light", "bigru").config.neck == "bigru"
+    with pytest.raises(UserError, match="--backbones light2: not one of .*\n.*--necks x: not one"):
+        backbones.main(["--backbones", "light2", "--necks", "x"])
 
 
 def test_inference(tiny_checkpoint, capsys):
