@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import uvicorn
 
     from utils.serve.app import create_app, hand_over
+    from utils.serve.heads import BoundedHeads
     from utils.serve.metrics import FOLDER
 
     app = create_app(options)  # also tells of a bad file before any process starts
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"models: {names}; http://{options.host}:{options.port}/docs", flush=True)
     how: dict[str, Any] = {
         "host": options.host, "port": options.port, "log_level": "warning", "access_log": False,
-        "timeout_graceful_shutdown": options.longest_answer,
+        "timeout_graceful_shutdown": options.longest_answer, "http": BoundedHeads,
     }  # fmt: skip
     if options.workers == 1:
         uvicorn.run(app, **how)

@@ -80,9 +80,9 @@ def create_app(options: ServeOptions) -> FastAPI:
     }
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, float]]:
         app.state.service = service = Service(options, readers, metrics)
-        yield
+        yield {"time_limit": options.time_limit}
         await service.close()
 
     app = FastAPI(

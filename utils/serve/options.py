@@ -50,7 +50,9 @@ class ServeOptions:
     )
     max_pixels: int = option(16_000_000, "pixels of a picture", least=1)
     time_limit: float = option(
-        30.0, "seconds for the body of a request to arrive, and as many to be answered", above=0
+        30.0,
+        "seconds for the head of a request to arrive, for its body, and to be answered",
+        above=0,
     )
     api_key: str | None = option(
         None, "what a request must have as X-API-Key (default: the variable CRNN_API_KEY, or none)"
