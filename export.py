@@ -1,4 +1,4 @@
-"""A checkpoint as a file for programs without PyTorch, checked against PyTorch before it is kept.
+"""A checkpoint as a file for other programs, checked against PyTorch before it is kept.
 
 python export.py checkpoints/best.pth
 python export.py checkpoints/best.pth --data_root ./data --format onnx-int8
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from utils.export.measure import Measured
     from utils.picture import Source
 
-DESCRIPTION = "A checkpoint as a file for programs without PyTorch, checked against PyTorch."
+DESCRIPTION = "A checkpoint as a file for other programs, checked against PyTorch."
 EPILOG = """\
 onnx: an .onnx file that takes any number of pictures of any width, and their true widths; what
 the checkpoint knows stands in its metadata, and Recognizer.load and inference.py read with it
 without torch. onnx-int8: the same in eight bits, calibrated on pictures of --data_root; kept only
 if it is faster, and loses at most 0.5 points of its texts. ddddocr: an .onnx file and the
 charsets .json beside it, for ddddocr's import_onnx_path and charsets_path. aoti: a .pt2 package,
-compiled for this machine's kind of processor, for programs in C++ with libtorch: examples/cpp is
-one; it takes a C++ compiler.
+compiled for this machine's kind of processor, for programs in C++ with libtorch of this release:
+examples/cpp is one; it takes a C++ compiler.
 exit code: 0 done; 1 eight bits were not worth it, nothing written; 2 an error, in a sentence"""
 
 FORMATS = {
@@ -179,6 +179,7 @@ def as_package(
     pictures: Sequence[Source],
     to_score: Sequence[Row],
 ) -> int:
+    """Compile it; and say what it is worth beside PyTorch."""
     from utils.export.aoti_file import AotiNetwork, write_aoti
     from utils.export.measure import as_table, measure
     from utils.recognizer import Recognizer

@@ -163,6 +163,22 @@ def test_an_export_that_reads_otherwise_is_not_written(tiny_checkpoint: Path, mo
     assert sorted(tiny_checkpoint.parent.iterdir()) == before
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("backbone", "neck"),
+    [("light", "bilstm"), ("light", "transformer"), ("light", "none"), ("basic", "bilstm")],
+)
+def test_the_second_exporter_of_onnx_reads_alike_too(backbone, neck, tmp_path, monkeypatch):
+    only = {"torch.export": onnx_file.torch_export}
+    monkeypatch.setattr(onnx_file, "EXPORTERS", only)
+    pictures = [scribble(seed, 90) for seed in range(8)]
+    exporter, parity = onnx_file.write_onnx(
+        untrained(backbone, neck), tmp_path / "m.onnx", pictures
+    )
+    assert exporter == "torch.export"
+    assert parity.holds
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -13,7 +13,7 @@ struct Taps {
 };
 
 // A triangle as wide as two pixels, of the output where that is the coarser, of the input else.
-std::vector<Taps> triangles(int size, int output) {
+std::vector<Taps> bilinear_weights(int size, int output) {
   const double scale = static_cast<double>(size) / output;
   const double reach = std::max(scale, 1.0);
   const double slope = 1.0 / reach;
@@ -43,7 +43,7 @@ std::uint8_t rounded(std::int32_t sum) {
 
 Raster scale_width(const Raster& source, int width) {
   Raster result(source.height, width, source.channels);
-  const auto taps = triangles(source.width, width);
+  const auto taps = bilinear_weights(source.width, width);
   for (int y = 0; y < source.height; ++y)
     for (int x = 0; x < width; ++x)
       for (int channel = 0; channel < source.channels; ++channel) {
@@ -57,7 +57,7 @@ Raster scale_width(const Raster& source, int width) {
 
 Raster scale_height(const Raster& source, int height) {
   Raster result(height, source.width, source.channels);
-  const auto taps = triangles(source.height, height);
+  const auto taps = bilinear_weights(source.height, height);
   for (int y = 0; y < height; ++y)
     for (int x = 0; x < source.width; ++x)
       for (int channel = 0; channel < source.channels; ++channel) {
@@ -72,20 +72,18 @@ Raster scale_height(const Raster& source, int height) {
 }  // namespace
 
 Raster resize(const Raster& source, int height, int width) {
-  const bool narrower = source.width != width;
-  const bool lower = source.height != height;
   // Each pass rounds, so that their order shows: Pillow 13 takes the height first where that loses
   // more than twice as many pixels as the width does.
   const int lost = source.height - height;
   const bool height_first = lost > 0 && lost > 2 * (source.width - width);
   Raster result = source;
-  if (lower && height_first) result = scale_height(result, height);
-  if (narrower) result = scale_width(result, width);
-  if (lower && !height_first) result = scale_height(result, height);
+  if (height_first) result = scale_height(result, height);
+  if (source.width != width) result = scale_width(result, width);
+  if (result.height != height) result = scale_height(result, height);
   return result;
 }
 
-Raster turn(const Raster& source) {
+Raster rotate90(const Raster& source) {
   Raster result(source.width, source.height, source.channels);
   for (int y = 0; y < result.height; ++y)
     for (int x = 0; x < result.width; ++x)

@@ -1,6 +1,7 @@
 // Bilinear scaling with the integers that Pillow 13 has, so that every pixel is the same as there.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -10,7 +11,9 @@ struct Raster {
   std::vector<std::uint8_t> pixels;
 
   Raster(int height, int width, int channels)
-      : height(height), width(width), channels(channels),
+      : height(height),
+        width(width),
+        channels(channels),
         pixels(static_cast<std::size_t>(height) * width * channels) {}
 
   std::uint8_t* at(int y, int x) {
@@ -19,7 +22,8 @@ struct Raster {
   const std::uint8_t* at(int y, int x) const { return const_cast<Raster*>(this)->at(y, x); }
 };
 
+// All sizes are at least 1.
 Raster resize(const Raster& source, int height, int width);
 
-// A quarter turn counter-clockwise: what was at the top comes first.
-Raster turn(const Raster& source);
+// 90 degrees counter-clockwise: what was at the top comes first.
+Raster rotate90(const Raster& source);

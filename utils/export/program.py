@@ -29,6 +29,7 @@ def exported_program(module: nn.Module, spec: ImageSpec) -> ExportedProgram:
     import torch
     from torch.export import _patches
 
+    torch.compiler.reset()  # or a GRU does not compile after an LSTM did
     any_size = torch.export.Dim.DYNAMIC
     with (
         warnings.catch_warnings(),
