@@ -8,10 +8,10 @@
 
 // What a network's input looks like, as the package says it.
 struct Spec {
-  int height, width, channels;         // pixels; 1 grey, 3 RGB
+  int height, width, channels;           // pixels; 1 grey, 3 RGB
   std::vector<float> means, deviations;  // of levels from 0 to 1, by channel
-  bool keep_ratio;                     // the width follows the picture's ratio, up to `width`
-  bool vertical;                       // text runs downwards: turned so that its top comes first
+  bool keep_ratio;                       // the width follows the picture's ratio, up to `width`
+  bool vertical;                         // text runs downwards: turned so that its top comes first
 };
 
 // Levels (channels, height, width), normalised.
