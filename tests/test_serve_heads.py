@@ -14,7 +14,7 @@ import pytest
 from serving import encoded, files
 from test_serve_process import running
 
-from utils.serve.heads import MOST_BYTES
+from utils.serve.heads import MAX_BYTES
 
 START = b"GET /healthz HTTP/1.1\r\nHost: here\r\n"
 
@@ -55,7 +55,7 @@ def test_a_head_without_end_is_refused(address: str, filling: bytes):
     with closing(connect(address)) as connection:
         connection.sendall(START + b"X-First: ")
         sent = 0
-        for _ in range(10 * MOST_BYTES // len(filling)):
+        for _ in range(10 * MAX_BYTES // len(filling)):
             try:
                 connection.sendall(filling)
             except ConnectionError:
@@ -65,12 +65,14 @@ def test_a_head_without_end_is_refused(address: str, filling: bytes):
                 time.sleep(0.05)  # in several parts
         else:
             raise AssertionError("all of it was taken")
-        assert sent < 5 * MOST_BYTES
+        assert sent < 5 * MAX_BYTES
 
 
 def test_a_head_of_too_many_bytes_is_told_so(address: str):
     with closing(connect(address)) as connection:
-        connection.sendall(START + b"X-First: " + b"x" * MOST_BYTES)
+        connection.sendall(START + b"X-First: ")
+        time.sleep(0.3)
+        connection.sendall(b"x" * (MAX_BYTES + 1))
         status, problem = answer_of(connection)
     assert (status, problem["code"]) == (431, "large_head")
     assert "over 65,536 bytes" in problem["message"]
@@ -102,6 +104,17 @@ def test_a_second_request_of_a_connection_has_a_time_of_its_own(address: str):
         connection.sendall(START)
         status, problem = answer_of(connection)
     assert (status, problem["code"]) == (408, "slow_head")
+
+
+def test_a_head_behind_a_large_body_is_not_charged_with_it(address: str):
+    head = b"POST /crnn HTTP/1.1\r\nHost: here\r\nContent-Length: 200000\r\n\r\n"
+    with closing(connect(address)) as connection:
+        connection.sendall(head + b"x" * 200_000 + START)
+        time.sleep(0.5)
+        connection.sendall(b"\r\n")
+        answers = connection.recv(65_536)
+    assert answers.startswith(b"HTTP/1.1 400")
+    assert b"large_head" not in answers
 
 
 def test_a_large_body_behind_a_head_is_none_of_its_bytes(address: str):

@@ -132,9 +132,10 @@ def without_places(package: Path, output: Path) -> None:
     """A copy that does not tell where it was compiled: without the C++ code, which nothing reads,
     and with the names of folders in what was compiled made unreadable, in as many bytes."""
     import torch
+    from torch._inductor.codecache import cache_dir
 
     places = {sys.prefix, sys.base_prefix, str(Path(torch.__file__).parent), str(Path.home())}
-    places |= {torch._inductor.codecache.cache_dir(), tempfile.gettempdir()}
+    places |= {cache_dir(), tempfile.gettempdir()}
     names = sorted((place.encode() for place in places if len(place) > 1), key=len, reverse=True)
     with zipfile.ZipFile(package) as whole, zipfile.ZipFile(output, "w") as kept:
         for entry in whole.infolist():

@@ -8,8 +8,8 @@ from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MOST_BYTES = 65_536
-"""Of a head that is not whole yet."""
+MAX_BYTES = 65_536
+"""Of a head, beside the read in which it begins: what stands before it may be another's body."""
 
 
 class BoundedHeads(HttpToolsProtocol):
@@ -18,6 +18,9 @@ class BoundedHeads(HttpToolsProtocol):
     end; a connection on which nothing is said for as long is closed."""
 
     _timer: asyncio.TimerHandle | None = None
+    """Runs while a head is awaited."""
+    _begun = 0
+    """Heads of this connection."""
     _bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -29,24 +32,25 @@ class BoundedHeads(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        before = self._begun
         super().data_received(data)
-        if self._timer is None:
+        if self._timer is None or self._begun != before:
             return
         self._bytes += len(data)
-        if self._bytes > MOST_BYTES:
-            self._refuse(431, "large_head", f"the request's head has over {MOST_BYTES:,} bytes")
+        if self._bytes > MAX_BYTES:
+            self._refuse(431, "large_head", f"the request's head has over {MAX_BYTES:,} bytes")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if self._timer is None:
-            self._await_head()
+        self._begun, self._bytes = self._begun + 1, 0
+        self._head_is_here()  # of a connection that was idle before
+        self._await_head()
 
     def on_headers_complete(self) -> None:
         self._head_is_here()
         super().on_headers_complete()
 
     def _await_head(self) -> None:
-        self._bytes = 0
         self._timer = self.loop.call_later(self.app_state["time_limit"], self._too_late)
 
     def _head_is_here(self) -> None:
@@ -55,7 +59,7 @@ class BoundedHeads(HttpToolsProtocol):
             self._timer = None
 
     def _too_late(self) -> None:
-        if self._bytes:
+        if self._begun:
             seconds = self.app_state["time_limit"]
             self._refuse(408, "slow_head", f"the request's head did not arrive in {seconds:g} s")
         else:
