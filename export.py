@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.dataset import SPLITS, BadRows, Row, check_pictures, open_dataset
-from utils.errors import UserError, run_script
-from utils.export.bundle import check_bundle_folder, write_bundle
-from utils.files import atomic_write, check_output_file, find_pictures, write_text
-from utils.options import Parsed, option, parse
+from utils.errors import run_script
+from utils.export.bundle import write_bundle
+from utils.export.options import ExportOptions, idle_flags
+from utils.files import atomic_write, find_pictures, write_text
+from utils.options import parse
 
 if TYPE_CHECKING:
     from utils.checkpoint import Checkpoint
@@ -37,17 +37,6 @@ compiled for this machine's kind of processor, for programs in C++ with libtorch
 examples/cpp is one; it takes a C++ compiler.
 exit code: 0 done; 1 eight bits were not worth it, nothing written; 2 an error, in a sentence"""
 
-FORMATS = {
-    "onnx": ".onnx",
-    "onnx-int8": "-int8.onnx",
-    "ddddocr": "-ddddocr.onnx",
-    "aoti": ".pt2",
-}
-"""And what their files' names have behind that of the checkpoint."""
-
-READERS = {"ddddocr": "ddddocr is the reader", "aoti": "the reader is a program in C++"}
-"""Of files that a bundle has none for."""
-
 EXAMPLES = Path(__file__).parent / "examples"
 """Pictures to check with where none are given."""
 
@@ -55,65 +44,8 @@ MOST_LOST = 0.005
 """Share of texts that eight bits may lose."""
 
 
-@dataclass(frozen=True)
-class Options:
-    path: str | None = option(None, "the checkpoint, .pth or .safetensors", positional=True)
-    format: str = option("onnx", "what to make", tuple(FORMATS))
-    output_path: str | None = option(
-        None, "file to write (default: beside the checkpoint, such as best.onnx, best-int8.onnx)"
-    )
-    data_root: str | None = option(
-        None,
-        "labelled pictures: calibrated on those of train (or the first split that there is), "
-        "checked and scored on those of test (or the last); default: the project's examples, "
-        "and no score",
-    )
-    bundle: str | None = option(
-        None, "also a folder that reads by itself: model, a reader in one file, README"
-    )
-    num_pictures: int = option(1000, "pictures to score with, at most", least=1)
-    num_calibration: int = option(256, "onnx-int8: pictures to calibrate on, at most", least=1)
-    config: str | None = option(None, "recipe (TOML) that presets these flags")
-
-    @property
-    def output(self) -> Path:
-        source = Path(self.path or "")
-        name = source.stem + FORMATS[self.format]
-        return Path(self.output_path) if self.output_path else source.with_name(name)
-
-    @property
-    def charsets(self) -> Path:
-        """What goes with the file of ddddocr."""
-        return self.output.with_suffix(".json")
-
-    def problems(self) -> list[str]:
-        if not self.path:
-            return ["nothing to export; give a checkpoint"]
-        found = []
-        if self.format == "onnx-int8" and not self.data_root:
-            found.append("--format onnx-int8 needs --data_root, pictures to calibrate and score on")
-        ending = Path(FORMATS[self.format]).suffix or FORMATS[self.format]
-        if self.output.suffix.lower() != ending:
-            found.append(f"--output_path {self.output}: expected a name that ends with {ending}")
-        if self.bundle and (reader := READERS.get(self.format)):
-            found.append(f"--bundle fights --format {self.format}: {reader}; leave it out")
-        checks: list[tuple[str, Callable[[Path], None], Path]] = [
-            ("--output_path ", check_output_file, self.output)
-        ]
-        if self.format == "ddddocr":
-            checks.append(("--output_path ", check_output_file, self.charsets))
-        if self.bundle:
-            checks.append(("--bundle ", check_bundle_folder, Path(self.bundle)))
-        for flag, check, path in checks:
-            try:
-                check(path)
-            except UserError as error:
-                found.append(f"{flag}{error}")
-        return found
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    parsed = parse(Options, argv, DESCRIPTION, EPILOG)
+    parsed = parse(ExportOptions, argv, DESCRIPTION, EPILOG)
     options = parsed.options
     for sentence in idle_flags(parsed):
         print(f"warning: {sentence}", file=sys.stderr)
@@ -135,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def as_onnx(
-    options: Options,
+    options: ExportOptions,
     checkpoint: Checkpoint,
     draft: Path,
     pictures: Sequence[Source],
@@ -173,7 +105,7 @@ def as_onnx(
 
 
 def as_package(
-    options: Options,
+    options: ExportOptions,
     checkpoint: Checkpoint,
     draft: Path,
     pictures: Sequence[Source],
@@ -215,7 +147,7 @@ def check_tools(form: str) -> None:
 
 
 def for_ddddocr(
-    options: Options, checkpoint: Checkpoint, draft: Path, pictures: Sequence[Source]
+    options: ExportOptions, checkpoint: Checkpoint, draft: Path, pictures: Sequence[Source]
 ) -> int:
     from utils.export.ddddocr import charset_json, write_ddddocr
 
@@ -231,17 +163,7 @@ def for_ddddocr(
     return 0
 
 
-def idle_flags(parsed: Parsed[Options]) -> list[str]:
-    """A sentence for each given flag that changes nothing."""
-    options, found = parsed.options, []
-    if "num_calibration" in parsed.given and options.format != "onnx-int8":
-        found.append("--num_calibration has no effect without --format onnx-int8")
-    if "num_pictures" in parsed.given and not options.data_root:
-        found.append("--num_pictures has no effect without --data_root")
-    return found
-
-
-def labelled(options: Options) -> tuple[list[Row], list[Row]]:
+def labelled(options: ExportOptions) -> tuple[list[Row], list[Row]]:
     """Of --data_root, rows to calibrate on (of its first split) and to score (of its last)."""
     if options.data_root is None:
         return [], []
