@@ -166,7 +166,8 @@ def test_an_export_that_reads_otherwise_is_not_written(tiny_checkpoint: Path, mo
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("backbone", "neck"),
-    [("light", "bilstm"), ("light", "transformer"), ("light", "none"), ("basic", "bilstm")],
+    [("light", name) for name in ("bilstm", "transformer", "none")]
+    + [(name, "bilstm") for name in ("basic", "vgg7", "resnet18", "mobilenet_v3_small")],
 )
 def test_the_second_exporter_of_onnx_reads_alike_too(backbone, neck, tmp_path, monkeypatch):
     only = {"torch.export": onnx_file.torch_export}

@@ -75,8 +75,8 @@ EXPORTERS: dict[str, Callable[[nn.Module, ImageSpec, Path], None]] = {
     "torch.export": torch_export,
 }
 """In the order in which they are tried. The second makes a loop of an LSTM, which is slower than
-ONNX's own, and as of torch 2.14 what it writes fails the check for most backbones; it is there for
-the day when the older one is gone."""
+ONNX's own, and as of torch 2.14 it can do neither a GRU nor attention over a BiLSTM; it is there
+for the day when the older one is gone."""
 
 
 def write_onnx(

@@ -29,7 +29,7 @@ def exported_program(module: nn.Module, spec: ImageSpec) -> ExportedProgram:
     import torch
     from torch.export import _patches
 
-    torch.compiler.reset()  # or a GRU does not compile after an LSTM did
+    torch.compiler.reset()  # or a GRU does not compile after an LSTM
     any_size = torch.export.Dim.DYNAMIC
     with (
         warnings.catch_warnings(),
@@ -38,6 +38,8 @@ def exported_program(module: nn.Module, spec: ImageSpec) -> ExportedProgram:
         _patches.register_gru_while_loop_decomposition(),
     ):
         warnings.simplefilter("ignore")
+        for op in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
+            op._dispatch_cache.clear()  # or it goes the way of the last time that it was exported
         return torch.export.export(
             module,
             example(spec),
