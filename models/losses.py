@@ -1,27 +1,169 @@
-"""The CTC loss (Graves et al., 2006), in fp32 and with true lengths."""
+"""The CTC loss (Graves et al., 2006), in fp32 and with true lengths; whole, or for large charsets.
+
+`full_ctc_loss` and `chunked_ctc_loss` take the same and give the same: the features before the
+head (N, T, D), the head, lengths (N,), targets (N, S) padded with anything, target_lengths (N,) ->
+the mean loss, each sequence's divided by its target length: a scalar in fp32. Lengths are best on
+the CPU: CUDA's CTC fetches them otherwise, and waits for all work before.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+CHUNK = 2**23
+"""Logits that `chunked_ctc_loss` holds at a time."""
+
+
+def full_ctc_loss(
+    features: Tensor, head: nn.Linear, lengths: Tensor, targets: Tensor, target_lengths: Tensor
+) -> Tensor:
+    """By way of all logits (N, T, C)."""
+    return ctc_loss(head(features), lengths, targets, target_lengths)
 
 
 def ctc_loss(logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
-    """Mean CTC loss, each sequence's divided by its target length: a scalar in fp32.
+    """Of logits (N, T, C) of any float type: the end of `full_ctc_loss`.
 
-    logits (N, T, C) of any float type, lengths (N,), targets (N, S) padded with anything,
-    target_lengths (N,). This is the one place where shapes turn to CTC's (T, N, C). Lengths are
-    best on the CPU: CUDA's CTC fetches them otherwise, and waits for all work before. All is
-    computed on the CPU where the device has no CTC (mps), or none that is deterministic when
-    that is asked.
+    This is the one place where shapes turn to CTC's (T, N, C).
     """
     log_probs = F.log_softmax(logits.float(), dim=2).transpose(0, 1)  # (N, T, C) -> (T, N, C)
-    wants_cpu = log_probs.is_mps or (
-        log_probs.is_cuda and torch.are_deterministic_algorithms_enabled()
-    )
-    if wants_cpu:
+    return _each_ctc_loss(log_probs, lengths, targets, target_lengths, "mean")
+
+
+def _each_ctc_loss(
+    log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor, reduction: str
+) -> Tensor:
+    """Computed on the CPU where the device has no CTC (mps), or none that is deterministic when
+    that is asked."""
+    device = log_probs.device
+    if log_probs.is_mps or (log_probs.is_cuda and torch.are_deterministic_algorithms_enabled()):
         log_probs = log_probs.cpu()
         lengths, targets, target_lengths = lengths.cpu(), targets.cpu(), target_lengths.cpu()
-    loss = F.ctc_loss(log_probs, targets, lengths, target_lengths, blank=0, reduction="mean")
-    return loss.to(logits.device)
+    loss = F.ctc_loss(log_probs, targets, lengths, target_lengths, blank=0, reduction=reduction)
+    return loss.to(device)
+
+
+def chunked_ctc_loss(
+    features: Tensor, head: nn.Linear, lengths: Tensor, targets: Tensor, target_lengths: Tensor
+) -> Tensor:
+    """Without ever holding the logits: memory grows with C only as the head's weights do.
+
+    The recursion of CTC needs the log-probabilities of the blank and of the target's characters
+    only, and of the other classes the log-sum-exp of each step. The gradient of a logit is its
+    probability less the share of paths through it, which is 0 but for those classes. So each chunk
+    of steps goes through the head once, and gives its log-sum-exp and the first part of the
+    gradient at the same time (as fused linear cross-entropy does, Hsu et al., 2024,
+    arXiv:2410.10989); nothing is computed twice.
+    """
+    weights = (head.weight, head.bias)
+    return _ChunkedCTC.apply(features, *weights, lengths, targets, target_lengths)
+
+
+class _ChunkedCTC(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, features, weight, bias, lengths, targets, target_lengths):
+        dtype = features.dtype
+        if torch.is_autocast_enabled(features.device.type):
+            dtype = torch.get_autocast_dtype(features.device.type)
+        with torch.autocast(features.device.type, enabled=False):
+            part = _Parts(features, weight, bias, lengths, targets, target_lengths, dtype)
+            wants = any(ctx.needs_input_grad)
+            part.all_classes(wants)
+            loss = part.own_classes(wants)
+        if wants:
+            ctx.save_for_backward(*part.gradients(features.dtype))
+        return loss
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return *(gradient * each for each in ctx.saved_tensors), None, None, None
+
+
+class _Parts:
+    """What becomes of one batch: R true steps of all pictures, in rows; K classes of a picture of
+    its own, the blank and its target's characters."""
+
+    def __init__(self, features, weight, bias, lengths, targets, target_lengths, dtype):
+        count, steps, _ = features.shape
+        device = features.device
+        self.lengths, self.target_lengths = lengths, target_lengths
+        self.features = features.to(dtype)
+        self.weight, self.bias = weight.to(dtype), bias.float()
+        sizes = target_lengths.to(device)
+        self.share = 1 / (sizes.clamp(min=1) * count).float()  # (N,), of the mean
+        self.true = torch.arange(steps, device=device) < lengths.to(device)[:, None]  # (N, T)
+        places = torch.arange(targets.shape[1], device=device)
+        inside = places < sizes[:, None]  # (N, S)
+        targets = torch.where(inside, targets, 0)
+        # A character that comes again has the class of its first place.
+        first = (targets[:, :, None] == targets[:, None, :]).int().argmax(dim=2)  # (N, S)
+        self.own_targets = torch.where(inside, first + 1, 0)
+        self.classes = F.pad(targets, (1, 0))  # (N, K), K = S + 1
+        self.used = F.pad(inside & (first == places), (1, 0), value=True)
+
+    def all_classes(self, wants: bool) -> None:
+        """log_sum_exp (N, T); and, where it is wanted, the part of the gradient that is the
+        probability of each class."""
+        rows = self.features[self.true]  # (R, D)
+        share = self.share[:, None].expand_as(self.true)[self.true]  # (R,)
+        sums = torch.empty(len(rows), device=rows.device)
+        if wants:
+            self.by_row = torch.empty(rows.shape, device=rows.device)
+            self.by_weight = torch.zeros(self.weight.shape, device=rows.device)
+            self.by_bias = torch.zeros_like(self.bias)
+        size = max(1, CHUNK // len(self.weight))
+        for start in range(0, len(rows), size):
+            here = slice(start, start + size)
+            logits = (rows[here] @ self.weight.T).float().add_(self.bias)  # (size, C)
+            sums[here] = logits.logsumexp(dim=1)
+            if wants:
+                shares = logits.sub_(sums[here, None]).exp_().mul_(share[here, None])
+                self.by_bias += shares.sum(dim=0)
+                shares = shares.to(rows.dtype)
+                self.by_row[here] = (shares @ self.weight).float()
+                if shares.dtype == torch.float32:
+                    self.by_weight.addmm_(shares.T, rows[here])
+                else:
+                    self.by_weight += shares.T @ rows[here]
+        self.log_sum_exp = torch.zeros(self.true.shape, device=rows.device)
+        self.log_sum_exp[self.true] = sums
+
+    def own_classes(self, wants: bool) -> Tensor:
+        """The loss; and the other part of the gradient, of each picture's own classes."""
+        own_weight = self.weight[self.classes]  # (N, K, D)
+        logits = (self.features @ own_weight.transpose(1, 2)).float()  # (N, T, K)
+        log_probs = logits + self.bias[self.classes][:, None] - self.log_sum_exp[:, :, None]
+        log_probs = log_probs.transpose(0, 1).detach().requires_grad_(wants)  # (T, N, K)
+        with torch.set_grad_enabled(wants):
+            losses = _each_ctc_loss(
+                log_probs, self.lengths, self.own_targets, self.target_lengths, "none"
+            )
+            loss = (losses * self.share).sum()
+        if wants:
+            [gradient] = torch.autograd.grad(loss, log_probs)
+            # torch gives the gradient that is right behind a log_softmax: probability less paths.
+            paths = log_probs.detach().exp() * self.share[:, None] - gradient
+            mine = self.used[:, None] & self.true[:, :, None]
+            paths = torch.where(mine, paths.transpose(0, 1), 0)  # (N, T, K)
+            self.by_bias.index_add_(0, self.classes.flatten(), -paths.sum(dim=1).flatten())
+            paths = paths.to(self.features.dtype)
+            by_own = (paths.transpose(1, 2) @ self.features).float().flatten(0, 1)
+            self.by_weight.index_add_(0, self.classes.flatten(), by_own, alpha=-1)
+            self.by_row -= (paths @ own_weight).float()[self.true]
+        return loss.detach()
+
+    def gradients(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the loss by features (N, T, D), weight and bias."""
+        by_features = torch.zeros(self.features.shape, device=self.by_row.device, dtype=dtype)
+        by_features[self.true] = self.by_row.to(dtype)
+        return by_features, self.by_weight, self.by_bias
+
+
+CTC: dict[str, Callable[[Tensor, nn.Linear, Tensor, Tensor, Tensor], Tensor]] = {
+    "full": full_ctc_loss,
+    "chunked": chunked_ctc_loss,
+}
