@@ -41,7 +41,7 @@ def train(run: Run) -> int:
     from torch import nn
     from tqdm import tqdm
 
-    from models.losses import ctc_loss
+    from models.losses import CTC, best_classes, ctc_of
     from models.transfer import freeze, parameter_groups
     from utils.checkpoint import Header, load_checkpoint, save_checkpoint, versions
     from utils.networks import TorchNetwork
@@ -59,6 +59,7 @@ def train(run: Run) -> int:
     options, device, spec, charset = run.options, run.device, run.spec, run.charset
     model = run.model.to(device).to(memory_format=torch.channels_last)
     aux_head = run.aux_head.to(device)
+    ctc_loss = CTC[ctc_of(options.ctc, charset.num_classes)]
     if options.compile:
         model.backbone.compile()  # in place: the weights keep their names
     groups = parameter_groups(
@@ -145,13 +146,10 @@ def train(run: Run) -> int:
                 with torch.autocast(device.type, run.amp_dtype, enabled=run.amp_dtype is not None):
                     columns = model.backbone(batch.images, batch.widths)  # -> (N, T, D)
                     features, lengths = model.neck_features(columns, batch.images, batch.widths)
-                    logits = model.head(features)  # (N, T, D) -> (N, T, C)
-                    aux_logits = aux_head(columns) if options.aux_weight else None
-                loss = ctc_loss(logits, lengths, batch.targets, batch.target_lengths)
-                total = loss
-                if aux_logits is not None:
-                    aux = ctc_loss(aux_logits, lengths, batch.targets, batch.target_lengths)
-                    total = loss + options.aux_weight * aux
+                    texts = (lengths, batch.targets, batch.target_lengths)
+                    total = loss = ctc_loss(features, model.head, *texts)
+                    if options.aux_weight:
+                        total = loss + options.aux_weight * ctc_loss(columns, aux_head, *texts)
 
                 optimizer.zero_grad(set_to_none=True)
                 scaler.scale(total).backward()
@@ -172,7 +170,8 @@ def train(run: Run) -> int:
                 ):  # the loop's only look
                     progress.count_losses(torch.stack(losses).tolist())
                     losses.clear()
-                    progress.blank_share = (logits.argmax(dim=2) == 0).float().mean().item()
+                    best = best_classes(features, model.head)
+                    progress.blank_share = (best == 0).float().mean().item()
                     bar.set_postfix(
                         loss=f"{progress.loss:.3f}", blank=f"{progress.blank_share:.0%}",
                         lr=f"{options.lr * factor:.1e}", refresh=False,

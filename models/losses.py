@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CHUNK = 2**23
-"""Logits that `chunked_ctc_loss` holds at a time."""
+"""Logits that are held at a time where not all are."""
+
+LARGE = 2048
+"""Classes from which on `chunked_ctc_loss` takes no longer than `full_ctc_loss`."""
 
 
 def full_ctc_loss(
@@ -161,6 +164,21 @@ class _Parts:
         by_features = torch.zeros(self.features.shape, device=self.by_row.device, dtype=dtype)
         by_features[self.true] = self.by_row.to(dtype)
         return by_features, self.by_weight, self.by_bias
+
+
+def best_classes(features: Tensor, head: nn.Linear) -> Tensor:
+    """The most probable class of each step, (N, T, D) -> (N, T), without holding all logits."""
+    with torch.no_grad():
+        rows = features.flatten(0, 1).to(head.weight.dtype)
+        size = max(1, CHUNK // len(head.weight))
+        return torch.cat([head(part).argmax(dim=1) for part in rows.split(size)]).view(
+            features.shape[:2]
+        )
+
+
+def ctc_of(kind: str, num_classes: int) -> str:
+    """Which of CTC that is: auto takes the chunked one where it costs no time."""
+    return ("chunked" if num_classes >= LARGE else "full") if kind == "auto" else kind
 
 
 CTC: dict[str, Callable[[Tensor, nn.Linear, Tensor, Tensor, Tensor], Tensor]] = {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import pytest
 import torch
+from small_run import run
 from torch import Tensor, nn
 
 from models import losses
-from models.losses import chunked_ctc_loss, full_ctc_loss
+from models.losses import best_classes, chunked_ctc_loss, ctc_of, full_ctc_loss
 
 COUNT, STEPS, FEATURES, CLASSES = 6, 17, 16, 200
 
@@ -102,3 +106,32 @@ def test_under_autocast_it_is_near(batch, dtype):
     assert found[0].dtype == torch.float32
     for one, other in zip(wanted, found, strict=True):
         torch.testing.assert_close(other, one, rtol=0.03, atol=0.02 * float(one.abs().max()))
+
+
+@pytest.mark.parametrize("chunk", [1, 5 * CLASSES, 2**23])
+def test_the_best_classes_are_those_of_all_logits(batch, monkeypatch, chunk):
+    monkeypatch.setattr(losses, "CHUNK", chunk)
+    features, head, *_ = batch
+    found = best_classes(features.bfloat16(), head)
+    assert not found.requires_grad
+    assert torch.equal(found, head(features.bfloat16().float()).argmax(dim=2))
+
+
+def test_large_charsets_take_the_chunked_one():
+    assert ctc_of("auto", 63) == "full"
+    assert ctc_of("auto", 30_657) == ctc_of("chunked", 63) == "chunked"
+    assert ctc_of("full", 30_657) == "full"
+
+
+def test_a_training_takes_either(tiny_data: Path, tmp_path: Path, monkeypatch):
+    def losses_of(name: str, *flags: str) -> list[float]:
+        assert run(tiny_data, tmp_path / name, "--num_epochs", "2", "--no-amp", *flags) == 0
+        with (tmp_path / name / "history.csv").open(encoding="utf-8") as file:
+            return [float(row["loss"]) for row in csv.DictReader(file)]
+
+    full = losses_of("full")
+    chunked = losses_of("chunked", "--ctc", "chunked")
+    assert chunked == pytest.approx(full, rel=1e-3)
+    monkeypatch.setattr(losses, "_ChunkedCTC", None)
+    with pytest.raises(AttributeError, match="apply"):
+        losses_of("which", "--ctc", "chunked")

@@ -116,6 +116,12 @@ class TrainOptions:
     aux_weight: float = option(
         0.5, "weight of a second CTC loss on the backbone's own columns", least=0
     )
+    ctc: str = option(
+        "auto",
+        "the CTC loss: full holds all logits of a batch, chunked a part of them at a time; auto: "
+        "chunked for large charsets",
+        ("auto", "full", "chunked"),
+    )
     fresh: float = option(
         0.0, "share of each epoch that is drawn anew instead of read from disk", least=0, most=1
     )

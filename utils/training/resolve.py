@@ -37,6 +37,7 @@ FREE_ON_RESUME = frozenset(
         "device",
         "num_workers",
         "num_threads",
+        "ctc",
     }
 )
 FROM_CHECKPOINT = (
