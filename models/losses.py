@@ -60,7 +60,7 @@ def chunked_ctc_loss(
     probability less the share of paths through it, which is 0 but for those classes. So each chunk
     of steps goes through the head once, and gives its log-sum-exp and the first part of the
     gradient at the same time (as fused linear cross-entropy does, Hsu et al., 2024,
-    arXiv:2410.10989); nothing is computed twice.
+    arXiv:2410.10989); nothing is computed twice. The recursion runs in float64.
     """
     weights = (head.weight, head.bias)
     return _ChunkedCTC.apply(features, *weights, lengths, targets, target_lengths)
@@ -140,24 +140,28 @@ class _Parts:
         own_weight = self.weight[self.classes]  # (N, K, D)
         logits = (self.features @ own_weight.transpose(1, 2)).float()  # (N, T, K)
         log_probs = logits + self.bias[self.classes][:, None] - self.log_sum_exp[:, :, None]
-        log_probs = log_probs.transpose(0, 1).detach().requires_grad_(wants)  # (T, N, K)
+        # K is small, so that the recursion's long sums of logarithms cost nothing in float64.
+        log_probs = log_probs.cpu() if log_probs.is_mps else log_probs
+        log_probs = log_probs.double().transpose(0, 1).detach().requires_grad_(wants)  # (T, N, K)
         with torch.set_grad_enabled(wants):
             losses = _each_ctc_loss(
                 log_probs, self.lengths, self.own_targets, self.target_lengths, "none"
             )
-            loss = (losses * self.share).sum()
+            share = self.share.to(losses.device)
+            loss = (losses * share).sum()
         if wants:
             [gradient] = torch.autograd.grad(loss, log_probs)
             # torch gives the gradient that is right behind a log_softmax: probability less paths.
-            paths = log_probs.detach().exp() * self.share[:, None] - gradient
+            paths = log_probs.detach().exp() * share[:, None] - gradient
             mine = self.used[:, None] & self.true[:, :, None]
-            paths = torch.where(mine, paths.transpose(0, 1), 0)  # (N, T, K)
+            paths = paths.float().transpose(0, 1).to(mine.device)  # (N, T, K)
+            paths = torch.where(mine, paths, 0)
             self.by_bias.index_add_(0, self.classes.flatten(), -paths.sum(dim=1).flatten())
             paths = paths.to(self.features.dtype)
             by_own = (paths.transpose(1, 2) @ self.features).float().flatten(0, 1)
             self.by_weight.index_add_(0, self.classes.flatten(), by_own, alpha=-1)
             self.by_row -= (paths @ own_weight).float()[self.true]
-        return loss.detach()
+        return loss.detach().float().to(self.features.device)
 
     def gradients(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Of the loss by features (N, T, D), weight and bias."""
