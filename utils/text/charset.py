@@ -1,8 +1,7 @@
-"""Charsets: ordered characters, their class ids (blank 0, then 1, 2, ...), and named presets."""
+"""Charsets: ordered characters, and their class ids (blank 0, then 1, 2, ...)."""
 
 from __future__ import annotations
 
-import string
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -10,19 +9,9 @@ from functools import cached_property
 from pathlib import Path
 
 from utils.errors import UserError
+from utils.text.presets import PRESETS
 
 BLANK = 0
-
-PRESETS: dict[str, str] = {
-    "digits": string.digits,
-    "lower": string.ascii_lowercase,
-    "upper": string.ascii_uppercase,
-    "alnum36": string.digits + string.ascii_lowercase,
-    "alnum62": string.digits + string.ascii_lowercase + string.ascii_uppercase,
-    "printable": string.digits + string.ascii_letters + string.punctuation,
-    # One of each group that people mistake for another is left, or none: 0OQD 1IL 2Z 5S 6G 8B UV.
-    "clear": "3479ACEFHJKMNPRTWXY",
-}
 
 
 @dataclass(frozen=True)
