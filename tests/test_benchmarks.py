@@ -12,6 +12,7 @@ from benchmark_tables import run
 
 from benchmarks import (
     backbones,
+    ctc,
     generation,
     inference,
     input_pipeline,
@@ -128,6 +129,16 @@ def test_networks_are_compared_with_basic_or_the_first(capsys):
     assert backbones.Network.of("light", "bigru").config.neck == "bigru"
     with pytest.raises(UserError, match="--backbones light2: not one of .*\n.*--necks x: not one"):
         backbones.main(["--backbones", "light2", "--necks", "x"])
+
+
+def test_ctc(capsys):
+    (table,) = run(
+        ctc.main, "ctc", capsys,
+        "--rounds", "1", "--steps", "1", "--batch_size", "2", "--num_classes", "3000",
+    )  # fmt: skip
+    assert list(table)[2:] == ["full", "chunked"]
+    assert table["full"][1] == "1.00 (1.00 to 1.00)"
+    assert float(table["chunked"][4]) < 1e-4  # of float64's gradients
 
 
 def test_inference(tiny_checkpoint, capsys):

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from models import losses
 from models.losses import best_classes, chunked_ctc_loss, ctc_of, full_ctc_loss
+from utils.dataset import BadRows, read_split
+from utils.recognizer import Recognizer
+from utils.training import validation
 
 COUNT, STEPS, FEATURES, CLASSES = 6, 17, 16, 200
 
@@ -135,3 +138,22 @@ def test_a_training_takes_either(tiny_data: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(losses, "_ChunkedCTC", None)
     with pytest.raises(AttributeError, match="apply"):
         losses_of("which", "--ctc", "chunked")
+
+
+def test_validation_reads_fewer_at_a_time_where_there_are_many_classes(
+    tiny_checkpoint: Path, tiny_data: Path, monkeypatch
+):
+    recognizer = Recognizer.load(tiny_checkpoint, "cpu")
+    rows = read_split(tiny_data / "val", BadRows(0))
+    asked = []
+    batches = Recognizer.batches
+    monkeypatch.setattr(
+        Recognizer, "batches", lambda *words: asked.append(words[2]) or batches(*words)
+    )
+    wanted = validation.validate(recognizer, rows)
+    monkeypatch.setattr(validation, "MOST_VALUES", 2 * 20 * 11 + 7)
+    found = validation.validate(recognizer, rows)
+    monkeypatch.setattr(validation, "MOST_VALUES", 1)
+    validation.validate(recognizer, rows)
+    assert asked == [250, 2, 1]
+    assert found.texts == wanted.texts
