@@ -12,6 +12,7 @@ from word_set import FACES, PRINTABLE
 
 from utils.errors import UserError
 from utils.synth.canvas import arched
+from utils.synth.fonts import Face
 from utils.synth.recipes import one_by_one, recipe_from_json
 from utils.synth.scene import WordRenderer
 from utils.synth.words import LEAST_RATIO, Texts, WordRecipe, system_words, word_problems
@@ -113,6 +114,16 @@ def test_fonts_that_cannot_draw_it_are_told(tmp_path):
         WordRenderer(replace(PRINTABLE, fonts=(MATHS,), characters="é")).draw(0)
     with pytest.raises(UserError, match="needs a font"):
         WordRenderer(replace(PRINTABLE, fonts=()))
+
+
+def test_what_a_font_says_it_lacks_is_not_drawn_to_see(monkeypatch):
+    drawn = []
+    has = Face.has
+    monkeypatch.setattr(Face, "has", lambda face, text: drawn.append(text) or has(face, text))
+    recipe = WordRecipe(PRESETS["chinese_common"] + "a", "many", fonts=FACES)
+    [problem] = word_problems(recipe)
+    assert "(3755 of 3756 characters)" in problem
+    assert set(drawn) == {"a"}
 
 
 def test_a_font_draws_only_what_it_has():

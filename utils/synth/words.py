@@ -13,7 +13,7 @@ from typing import Any
 
 from utils.changes import LEVELS
 from utils.errors import UserError
-from utils.synth.fonts import CHECKED_SIZE, Face
+from utils.synth.fonts import CHECKED_SIZE, Face, code_points
 from utils.text.charset import Charset
 from utils.text.decoding import steps_needed
 
@@ -213,7 +213,7 @@ def word_problems(recipe: WordRecipe) -> list[str]:
     faces = []
     for path in recipe.fonts:
         try:
-            faces.append(Face(path, CHECKED_SIZE))
+            faces.append((Face(path, CHECKED_SIZE), code_points(path)))
         except UserError as error:
             problems.append(str(error))
     spaces = [ch for ch in recipe.characters if ch.isspace()]
@@ -221,7 +221,7 @@ def word_problems(recipe: WordRecipe) -> list[str]:
         problems.append(f"charset {recipe.charset_name}: words hold no {spaces[0]!r}; leave it out")
     lacking = [
         ch for ch in recipe.characters
-        if not (ch in spaces or any(face.has(ch) for face in faces))
+        if not (ch in spaces or any(ord(ch) in said and face.has(ch) for face, said in faces))
     ]  # fmt: skip
     if faces and lacking:
         problems.append(
