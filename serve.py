@@ -24,7 +24,7 @@ POST /predict: pictures, multipart (files); POST /crnn: {"img": base64}. GET /do
 /models, /healthz, /readyz, /metrics (Prometheus). Errors are JSON: code, message, detail.
 SIGTERM or Ctrl-C: takes nothing more, and answers what it took."""
 
-PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+PACKAGES = ("httptools", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -49,6 +49,8 @@ class Options:
         if len(self.sources) != wanted:
             found.append(f"{self.command}: {len(self.sources)} sources are given, not {wanted}")
         if self.command == "build":
+            if [Path(source) for source in self.sources] == [Path(self.output_path)]:
+                found.append(f"--output_path {self.output_path}: it is the corpus; choose another")
             try:
                 check_output_file(self.output_path)
             except UserError as error:
@@ -110,6 +112,8 @@ def build(options: Options) -> None:
     counts = Counter(ch for ch in text if ch == " " or (ch.isprintable() and not ch.isspace()))
     ranked = [ch for ch, count in counts.most_common() if count >= options.min_count]
     kept = sorted(ranked[: options.max_size])
+    if not counts:
+        raise UserError(f"{path}: it has no character that a line can show")
     if not kept:
         raise UserError(f"{path}: no character occurs {options.min_count} times; lower --min_count")
     write_text(options.output_path, "".join(f"{character}\n" for character in kept))

@@ -16,8 +16,8 @@ from utils.errors import UserError
 from utils.options import option
 from utils.picture import Source
 from utils.recognizer import Prediction, Recognizer
-from utils.text.charset import PRESETS
 from utils.text.constraints import PATTERN_HELP, Constraints, split_pattern
+from utils.text.presets import SMALL
 from utils.text.reading import DECODERS, Decoder, Decoding
 
 IDLE_WITHOUT = {"beam_width": "decoder beam", "lm_weight": "lm"}
@@ -44,7 +44,7 @@ class ReadingOptions:
     beam_width: int = option(10, "beam: texts that are kept at each time step", least=1)
     n_best: int = option(1, "beam: texts to show for each picture", least=1)
     allow: str | None = option(
-        None, f"only these characters: the characters, or one of {', '.join(PRESETS)}"
+        None, f"only these characters: the characters, or one of {', '.join(SMALL)}"
     )
     length: str | None = option(None, "only texts of N characters, or of A-B")
     pattern: str | None = option(None, f"only texts like LLL-DDDD; {PATTERN_HELP}")

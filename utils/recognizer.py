@@ -18,6 +18,9 @@ from utils.picture import ImageSpec, PictureError, Source, prepare, stack
 from utils.text.charset import Charset
 from utils.text.reading import Character, Decoder, Reading
 
+MAX_VALUES = 2**27
+"""Log-probabilities of a batch: half a GB, of which a network holds a few."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -128,8 +131,18 @@ class Recognizer:
                     found[index] = predicted(reading, reject_below)
             yield from (found[index] for index in sorted(found))
 
+    def _fitting(self, batch_size: int) -> int:
+        each = self.image.width * self.charset.num_classes  # no network gives more steps
+        if batch_size * each > MAX_VALUES:
+            each = self.max_steps * self.charset.num_classes
+        return max(1, min(batch_size, MAX_VALUES // each))
+
     def batches(self, images: Sequence[Source], batch_size: int = 64) -> Iterator[BatchOutput]:
-        """Log-probabilities batch by batch; pictures are prepared on threads, two batches ahead."""
+        """Log-probabilities batch by batch; pictures are prepared on threads, two batches ahead.
+
+        Of a large charset a batch has fewer pictures: MAX_VALUES log-probabilities at most.
+        """
+        batch_size = self._fitting(batch_size)
         with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
             ahead: deque[tuple[int, list[Future]]] = deque()
             starts = iter(range(0, len(images), batch_size))

@@ -31,17 +31,27 @@ def exported_program(module: nn.Module, spec: ImageSpec) -> ExportedProgram:
 
     torch.compiler.reset()  # or a GRU does not compile after an LSTM
     any_size = torch.export.Dim.DYNAMIC
-    with (
-        warnings.catch_warnings(),
-        torch.no_grad(),
-        _patches.register_lstm_while_loop_decomposition(),
-        _patches.register_gru_while_loop_decomposition(),
-    ):
-        warnings.simplefilter("ignore")
-        for op in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
-            op._dispatch_cache.clear()  # or it goes the way of the last time that it was exported
-        return torch.export.export(
-            module,
-            example(spec),
-            dynamic_shapes={"images": {0: any_size, 3: any_size}, "widths": {0: any_size}},
-        )
+    try:
+        with (
+            warnings.catch_warnings(),
+            torch.no_grad(),
+            _patches.register_lstm_while_loop_decomposition(),
+            _patches.register_gru_while_loop_decomposition(),
+        ):
+            warnings.simplefilter("ignore")
+            forget_ways()
+            return torch.export.export(
+                module,
+                example(spec),
+                dynamic_shapes={"images": {0: any_size, 3: any_size}, "widths": {0: any_size}},
+            )
+    finally:
+        forget_ways()
+
+
+def forget_ways() -> None:
+    """Or recurrent layers go the way of the last time that something was exported."""
+    import torch
+
+    for op in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
+        op._dispatch_cache.clear()

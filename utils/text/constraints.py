@@ -14,7 +14,8 @@ from pathlib import Path
 
 from utils.errors import UserError
 from utils.text.automaton import Automaton, any_of, both, lexicon, sequence_of
-from utils.text.charset import PRESETS, Charset
+from utils.text.charset import Charset
+from utils.text.presets import SMALL
 
 KINDS: dict[str, Callable[[str], bool]] = {
     "D": str.isdecimal,
@@ -87,7 +88,7 @@ class Constraints:
 def allowed_labels(allow: str, charset: Charset) -> set[int]:
     """Ids of a preset's characters, or of the characters given."""
     _check_allow(allow)
-    characters = PRESETS.get(allow, allow)
+    characters = SMALL.get(allow, allow)
     _check(f"--allow {allow}", characters, charset)
     return set(charset.encode(characters))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
@@ -18,30 +19,38 @@ SMALL = {
 }
 
 
-def double_bytes(codec: str, leads: range, trails: range) -> str:
-    """What the codec reads from each pair of these bytes, in the order of its codes, each once;
-    no spaces."""
-    pairs = (bytes((lead, trail)) for lead in leads for trail in trails)
-    found = (pair.decode(codec, "ignore") for pair in pairs)  # of no code, a trail may be left over
-    return "".join(dict.fromkeys(ch for ch in found if len(ch) == 1 and is_shown(ch)))
+def double_bytes(codec: str, leads: range, trails: range, reader: str | None = None) -> str:
+    """What each pair of these bytes is that the codec knows, in the order of its codes, each once;
+    no spaces, and no twins of other characters, which NFC does away with. `reader` is the codec
+    that says what it is, where another one says it better."""
+    pairs = [bytes((lead, trail)) for lead in leads for trail in trails]
+    known = [pair for pair in pairs if is_one(pair.decode(codec, "ignore"))]
+    return "".join(dict.fromkeys(filter(is_one, (pair.decode(reader or codec) for pair in known))))
 
 
-def is_shown(character: str) -> bool:
-    return not character.isascii() and not character.isspace()
+def is_one(text: str) -> bool:
+    """Of what is no code, nothing or the second byte is left over."""
+    return (
+        len(text) == 1
+        and not text.isascii()
+        and not text.isspace()
+        and unicodedata.is_normalized("NFC", text)
+    )
 
 
 LARGE: dict[str, Callable[[], str]] = {
     # Level 1 of GB 2312-1980: the 3,755 everyday characters, by pinyin.
     "chinese_common": lambda: double_bytes("gb2312", range(0xB0, 0xD8), range(0xA1, 0xFF)),
-    # With ASCII before what is theirs, as texts in them have it.
-    "gb2312": lambda: _with_ascii("gb2312", range(0xA1, 0xF8), range(0xA1, 0xFF)),
+    # With ASCII before what is theirs, as texts in them have it. Dash and middle dot of GB 2312
+    # are those of today's texts as GBK reads them.
+    "gb2312": lambda: _with_ascii("gb2312", range(0xA1, 0xF8), range(0xA1, 0xFF), "gbk"),
     "gbk": lambda: _with_ascii("gbk", range(0x81, 0xFF), range(0x40, 0xFF)),
     "big5": lambda: _with_ascii("big5", range(0xA1, 0xFA), range(0x40, 0xFF)),
 }
 
 
-def _with_ascii(codec: str, leads: range, trails: range) -> str:
-    return SMALL["printable"] + double_bytes(codec, leads, trails)
+def _with_ascii(codec: str, leads: range, trails: range, reader: str | None = None) -> str:
+    return SMALL["printable"] + double_bytes(codec, leads, trails, reader)
 
 
 class _Presets(Mapping[str, str]):

@@ -82,9 +82,10 @@ def _outputs(
     reader: Recognizer, rows: Sequence[Row]
 ) -> tuple[np.ndarray, np.ndarray, list[list[int]]]:
     """log_probs, lengths and labels of the rows whose pictures can be read and whose labels fit."""
-    parts, sizes, targets, kept = [], [], [], 0
+    parts: list[np.ndarray] = []
+    sizes, targets, kept = [], [], 0
     for output in reader.batches([row.picture for row in rows], 250):
-        if kept > MOST_VALUES:
+        if kept + output.log_probs.size > MOST_VALUES and parts:
             break
         if not output.indices:
             continue

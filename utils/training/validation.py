@@ -25,15 +25,9 @@ class Validation:
     texts: list[str]
 
 
-MOST_PICTURES, MOST_VALUES = 250, 2**27
-"""Of a batch: pictures, and log-probabilities of all its steps and classes (half a GB)."""
-
-
-def validate(recognizer: Recognizer, rows: Sequence[Row]) -> Validation:
+def validate(recognizer: Recognizer, rows: Sequence[Row], batch_size: int = 250) -> Validation:
     """Read every row's picture by greedy decoding; an unreadable one counts as an error."""
     score, losses = Score(), 0.0
-    values = recognizer.max_steps * recognizer.charset.num_classes
-    batch_size = max(1, min(MOST_PICTURES, MOST_VALUES // values))
     texts = [""] * len(rows)
     for output in recognizer.batches([row.picture for row in rows], batch_size):
         if output.indices:
