@@ -63,7 +63,7 @@ def chunked_ctc_loss(
     classes at the same time (as fused linear cross-entropy does, Hsu et al., 2024,
     arXiv:2410.10989); nothing is computed twice. The recursion runs in float64.
 
-    The head's weights are used as they are: its hooks are not called. There is no second derivative.
+    The head's weights are used as they are: its hooks are not called. No second derivative.
     """
     parts = (features, head.weight, head.bias)
     wants = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in parts)
