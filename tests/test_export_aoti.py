@@ -21,7 +21,7 @@ from utils.recognizer import Recognizer
 
 COLOUR = ImageSpec(32, 80, 3, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), True, "vertical")
 NETWORKS = [
-    *(("light", name) for name in NECKS),
+    *(("light", name) for name in NECKS if name != "bigru"),
     *((name, "bilstm") for name in ("vgg7", "resnet18", "mobilenet_v3_small")),
 ]
 """One backbone of each family: compiling takes its time."""
@@ -99,6 +99,12 @@ def test_every_neck_and_kind_of_backbone_compiles(backbone, neck, tmp_path: Path
     parity = write_aoti(untrained(backbone, neck), tmp_path / "m.pt2", pictures)  # or it raises
     assert parity.holds
     assert parity.batches == 9
+
+
+def test_a_gru_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match="its neck is bigru, .* use --format onnx"):
+        write_aoti(untrained("light", "bigru"), tmp_path / "m.pt2", [scribble(0)])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.long

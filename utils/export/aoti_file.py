@@ -88,6 +88,11 @@ def write_aoti(checkpoint: Checkpoint, path: Path, pictures: Sequence[Source]) -
     from models.exported import ReadingNetwork
 
     header = checkpoint.header
+    if header.model.neck == "bigru":
+        raise UserError(
+            f"{checkpoint.path}: its neck is bigru, of which AOTInductor as of torch 2.14 makes a "
+            "program that reads otherwise now and then; use --format onnx"
+        )
     batches = check_batches(header.image, pictures)
     model = checkpoint.build()
     module = ReadingNetwork(model, header.temperature).eval()

@@ -29,7 +29,7 @@ def exported_program(module: nn.Module, spec: ImageSpec) -> ExportedProgram:
     import torch
     from torch.export import _patches
 
-    torch.compiler.reset()  # or a GRU does not compile after an LSTM
+    torch.compiler.reset()  # nothing of an earlier export is to be in this one
     any_size = torch.export.Dim.DYNAMIC
     try:
         with (
