@@ -72,7 +72,19 @@ class TorchNetwork:
         return log_probs.cpu().numpy(), lengths.cpu().numpy()
 
 
-class OnnxNetwork:
+class ExportedNetwork:
+    """A network in a file, which tells its steps by reading a blank picture."""
+
+    def log_probs(self, images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError
+
+    def num_steps(self, image: ImageSpec) -> int:
+        shape = (1, image.channels, image.height, image.width)
+        _, [steps] = self.log_probs(np.zeros(shape, np.float32), np.array([image.width]))
+        return int(steps)
+
+
+class OnnxNetwork(ExportedNetwork):
     """A file that export.py wrote, in ONNX Runtime; torch is not needed.
 
     Raises UserError for a file that is damaged or foreign, a provider that is not there, and where
@@ -95,11 +107,6 @@ class OnnxNetwork:
             )
         self.header = Header.from_json(known[METADATA_KEY], str(path))
         """What stood in the checkpoint that it was made from."""
-
-    def num_steps(self, image: ImageSpec) -> int:
-        shape = (1, image.channels, image.height, image.width)
-        _, [steps] = self.log_probs(np.zeros(shape, np.float32), np.array([image.width]))
-        return int(steps)
 
     def log_probs(self, images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         log_probs, lengths = self._session.run(

@@ -17,8 +17,8 @@ from utils.checkpoint import METADATA_KEY, Checkpoint, Header
 from utils.errors import UserError, first_line
 from utils.export.parity import Parity, check_batches, compare
 from utils.export.program import exported_program
-from utils.networks import TorchNetwork
-from utils.picture import ImageSpec, Source
+from utils.networks import ExportedNetwork, TorchNetwork
+from utils.picture import Source
 
 
 def need_compiler() -> None:
@@ -34,7 +34,7 @@ def need_compiler() -> None:
         ) from None
 
 
-class AotiNetwork:
+class AotiNetwork(ExportedNetwork):
     """A `Network` (utils/networks.py) of a package that `write_aoti` wrote; RuntimeError where it
     is none. Loading it runs what it holds, which is machine code; so `Recognizer.load`, which
     takes files of strangers, does not."""
@@ -44,11 +44,6 @@ class AotiNetwork:
 
         self._run = torch._inductor.aoti_load_package(str(path))
         self.metadata: dict[str, str] = self._run.get_metadata()
-
-    def num_steps(self, image: ImageSpec) -> int:
-        shape = (1, image.channels, image.height, image.width)
-        _, [steps] = self.log_probs(np.zeros(shape, np.float32), np.array([image.width]))
-        return int(steps)
 
     def log_probs(self, images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         import torch
