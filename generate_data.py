@@ -1,7 +1,8 @@
-"""Make a data set of captchas or words: pictures, labels.txt, dataset.json and samples.png.
+"""Make a data set of captchas, words or lines: pictures, labels.txt, dataset.json and samples.png.
 
 python generate_data.py --num_samples 10000 --charset digits --output_dir data/digits
 python generate_data.py --kind word --output_dir data/words     words as signs show them
+python generate_data.py --kind line --charset chinese_common --output_dir data/lines
 python generate_data.py --resume                  go on where the last run stopped
 python generate_data.py --resume --num_samples N  add to a set, under the same other flags
 
@@ -59,8 +60,8 @@ def generate(options: GenerateOptions) -> None:
     for folder in (root, *(root / split for split in sizes)):
         folder.mkdir(exist_ok=True)
         remove_leftovers(folder)
-    for sentence in options.found_fonts.left_out:
-        print(f"left out: {sentence}")
+    for sentence in options.left_out():
+        print(sentence)
     print(f"{root}: {options.num_samples:,} {recipe}, seed {options.seed}")
     chunks = split_chunks(root, recipe, sizes, options.seed, options.renderer)
     labels: dict[str, list[str]] = {split: [] for split in sizes}

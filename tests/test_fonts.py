@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from utils.errors import UserError
-from utils.synth.fonts import Face, code_points, find_fonts
+from utils.synth.fonts import Face, charmap, find_fonts, without_glyph
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
 MONO, MATHS = str(FONTS / "DejaVuSansMono.ttf"), str(FONTS / "cmsy10.ttf")
@@ -63,17 +63,19 @@ def test_every_place_without_a_font_is_named(tmp_path):
 
 
 def test_a_font_says_what_it_has(monkeypatch):
-    said = code_points(MONO)
+    said = charmap(MONO)
+    assert said is not None
     face = Face(MONO, 40)
     assert all(ord(character) in said for character in "Ab1?é ")
     assert not any(ord(character) in said for character in "中\U0010ffff")
     assert [ch for ch in map(chr, range(0x20, 0x500)) if face.has(ch) and ord(ch) not in said] == []
 
-    def unknown(path):
+    def unknown(path, face_index):
         raise RuntimeError("unknown file format")
 
     monkeypatch.setattr("matplotlib.ft2font.FT2Font", unknown)
-    assert ord("中") in code_points(MONO)  # so that it is drawn, to see
+    assert charmap(MONO) is None
+    assert without_glyph("中A", [(MONO, 0)]) == ["中"]  # drawn, to see
 
 
 def test_a_face_has_what_it_has_ink_for(tmp_path):

@@ -122,7 +122,7 @@ def test_what_a_font_says_it_lacks_is_not_drawn_to_see(monkeypatch):
     monkeypatch.setattr(Face, "has", lambda face, text: drawn.append(text) or has(face, text))
     recipe = WordRecipe(PRESETS["chinese_common"] + "a", "many", fonts=FACES)
     [problem] = word_problems(recipe)
-    assert "(3755 of 3756 characters)" in problem
+    assert "(3,755 of 3,756 characters)" in problem
     assert set(drawn) == {"a"}
 
 

@@ -12,20 +12,18 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import UserError, run_script
 from utils.files import check_output_file, write_text
 from utils.options import option, parse
-from utils.text.charset import Charset, preset_charset, read_charset_file
+from utils.text.charset import Charset, preset_charset, read_charset_file, sample
 from utils.text.presets import PRESETS
 
 COMMANDS = {"show": 1, "compare": 2, "build": 1}
 """And how many sources each has."""
 
-SAMPLE = 60
 FEW = 10
 """Characters of a kind that is not shown by itself."""
 
@@ -66,14 +64,6 @@ def kind_of(character: str) -> str:
     """Where it is at home, in the words of Unicode's names: CJK, LATIN, HIRAGANA, ..."""
     named = {"Co": "private use", "Cn": "not assigned", "Cc": "control"}
     return named.get(unicodedata.category(character)) or unicodedata.name(character).split()[0]
-
-
-def sample(characters: Iterable[str]) -> str:
-    """Some of them, as they are or, where a terminal would show nothing of its own, escaped."""
-    listed = list(characters)
-    shown = "".join(ch if ch.isprintable() and not unicodedata.combining(ch) else
-                    ch.encode("unicode_escape").decode() for ch in listed[:SAMPLE])  # fmt: skip
-    return shown + (" ..." if len(listed) > SAMPLE else "")
 
 
 def show(charset: Charset) -> None:

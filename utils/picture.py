@@ -19,6 +19,8 @@ from PIL import ExifTags, Image, ImageOps
 MAX_PIXELS = 64_000_000
 """A picture with more is refused by its header, before anything is decoded."""
 
+DIRECTIONS = ("horizontal", "vertical")
+"""Of text in its picture: from left to right, or upright characters from top to bottom."""
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R 601), as Pillow has it."""
@@ -181,14 +183,18 @@ def width_at_ratio(width: int, height: int, spec: ImageSpec) -> int:
     return max(round(width * spec.height / height), ImageSpec.MIN_WIDTH)
 
 
+def lying(image: Image.Image, spec: ImageSpec) -> Image.Image:
+    """A picture whose text runs from left to right: a vertical one is turned."""
+    is_vertical = spec.direction == "vertical"
+    return image.transpose(Image.Transpose.ROTATE_90) if is_vertical else image
+
+
 def prepare(source: Source, spec: ImageSpec) -> np.ndarray:
     """A picture as the network takes it: float32 (Ch, H, W), W its true width.
 
     Raises PictureError for what cannot be read.
     """
-    image = open_picture(source, spec.channels)
-    if spec.direction == "vertical":
-        image = image.transpose(Image.Transpose.ROTATE_90)
+    image = lying(open_picture(source, spec.channels), spec)
     width = prepared_width(image.width, image.height, spec)
     if image.size != (width, spec.height):
         image = image.resize((width, spec.height), Image.Resampling.BILINEAR)

@@ -1,6 +1,8 @@
-"""Arrays of ink and colour: laying one on another, clouds, arches."""
+"""Arrays of ink and colour: laying one on another, colours that go together, clouds, arches."""
 
 from __future__ import annotations
+
+import random
 
 import numpy as np
 from PIL import Image
@@ -8,6 +10,12 @@ from PIL import Image
 from utils.picture import LUMA
 
 GREY = np.array(LUMA, np.float32)
+
+LEAST_CONTRAST = 40
+"""Levels of grey between letters and ground; half of it where each letter has its own colour."""
+
+TRIES = 50
+"""Colours that are thrown for letters on a ground, before black or its opposite will do."""
 
 Painted = tuple[np.ndarray, np.ndarray]
 """A canvas (H, W, channels) of 0..255, and what its letters are painted with, which broadcasts to
@@ -54,6 +62,25 @@ def grey_of(colour: np.ndarray) -> float:
 def in_channels(colour: np.ndarray, channels: int) -> np.ndarray:
     """(channels,) of a colour (3,): as it is, or its grey."""
     return colour if channels == 3 else (colour @ GREY)[None]
+
+
+def any_colour(channels: int, rng: random.Random) -> np.ndarray:
+    """(channels,), 0..255."""
+    if rng.random() < 0.4:  # near white, near black, or a grey
+        level = rng.choice([rng.uniform(0, 60), rng.uniform(195, 255), rng.uniform(0, 255)])
+        colour = [level + rng.uniform(-12, 12) for _ in range(3)]
+    else:
+        colour = [rng.uniform(0, 255) for _ in range(3)]
+    return in_channels(np.array(colour, np.float32).clip(0, 255), channels)
+
+
+def paint_on(ground: np.ndarray, least: float, rng: random.Random) -> np.ndarray:
+    """A colour (channels,) that can be seen on that ground, by `least` levels of grey."""
+    for _ in range(TRIES):
+        paint = any_colour(len(ground), rng)
+        if abs(grey_of(paint) - grey_of(ground)) >= least:
+            return paint
+    return 255 - ground if grey_of(ground) < 80 else ground * 0
 
 
 def as_picture(canvas: np.ndarray) -> Image.Image:

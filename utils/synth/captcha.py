@@ -41,6 +41,11 @@ class CaptchaRecipe:
         return Charset(self.characters, self.charset_name)
 
     @property
+    def files(self) -> dict[str, str]:
+        """By flag, what the texts come from: nothing."""
+        return {}
+
+    @property
     def block_size(self) -> int:
         """Pictures that the fast renderer draws at once. They depend on it, so it is no setting."""
         return max(1, min(128, BLOCK_PIXELS // self.pixels))
@@ -61,6 +66,10 @@ class CaptchaRecipe:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> CaptchaRecipe:
         return cls(**{**values, "fonts": tuple(values["fonts"])})
+
+    def fingerprint(self) -> list[object]:
+        """What tells its files from others of their names: nothing."""
+        return []
 
 
 class CaptchaRenderer:

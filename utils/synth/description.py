@@ -13,20 +13,23 @@ from models import __version__
 from utils.dataset import SPLITS
 from utils.errors import UserError
 from utils.files import write_text
+from utils.synth import lines, words
 from utils.synth.captcha import CaptchaRecipe
-from utils.synth.recipes import Recipe, draws_together
-from utils.synth.words import LOOK_VERSION
+from utils.synth.recipes import Recipe, draws_together, kind_of
 
 FORMAT_VERSION = 1
-"""Of dataset.json; it also goes up when the same seed comes to draw other captchas. Words have a
-number of their own for that."""
+"""Of dataset.json; it also goes up when the same seed comes to draw other captchas."""
+
+LOOK_VERSIONS = {"word": words.LOOK_VERSION, "line": lines.LOOK_VERSION}
+"""What goes up in its place when the same seed comes to draw others of a kind."""
 
 DRAWN_WITH = {
     "package": ("captcha", "pillow"),
     "fast": ("captcha", "pillow", "torch"),
     "word": ("numpy", "pillow"),
+    "line": ("numpy", "pillow"),
 }
-"""Renderers, and the packages whose versions decide on the bytes that they draw."""
+"""Renderers, or kinds that have but one, and the packages whose versions decide on their bytes."""
 
 
 def split_sizes(num_samples: int, ratio: tuple[float, ...]) -> dict[str, int]:
@@ -50,10 +53,9 @@ def describe(
     renderer: str = "package",
 ) -> dict[str, Any]:
     """All that the pictures depend on; the content of dataset.json, less `complete`."""
-    renderer = renderer if isinstance(recipe, CaptchaRecipe) else "word"
-    words = getattr(recipe, "words", None)
+    renderer = renderer if isinstance(recipe, CaptchaRecipe) else kind_of(recipe)
     return {
-        "format_version": LOOK_VERSION if renderer == "word" else FORMAT_VERSION,
+        "format_version": LOOK_VERSIONS.get(renderer, FORMAT_VERSION),
         "renderer": renderer,
         **({"block": recipe.block_size} if draws_together(recipe, renderer) else {}),
         "recipe": {**recipe.to_json(), "fonts": list(recipe.fonts)},
@@ -62,7 +64,7 @@ def describe(
         "splits": split_sizes(num_samples, split_ratio),
         "seed": seed,
         "fonts": [_digest(font) for font in recipe.fonts],
-        **({"words": _digest(words)} if words else {}),
+        **{name: _digest(path) for name, path in recipe.files.items()},
         "versions": {
             "project": __version__,
             **{name: version(name) for name in DRAWN_WITH[renderer]},
@@ -121,7 +123,7 @@ def check_target(root: Path, description: dict[str, Any], resume: bool) -> None:
         raise UserError("\n".join([*problems, "go on with the same, or give another --output_dir"]))
 
 
-NOT_FLAGS = ("kind", "characters", "charset_name", "fonts", "words")
+NOT_FLAGS = ("kind", "characters", "charset_name", "fonts", "words", "corpus")
 """Fields of a recipe that are no flag, or whose files count and not their names."""
 
 
@@ -133,12 +135,13 @@ def _identity(description: dict[str, Any]) -> dict[str, Any]:
     block = {"pictures drawn at once": description.get("block", 32)} if renderer == "fast" else {}
     return {
         "--kind": recipe.get("kind", "captcha"),
-        **({} if renderer == "word" else {"--renderer": renderer}),
+        **({} if renderer in LOOK_VERSIONS else {"--renderer": renderer}),
         **block,
         "--charset": recipe["characters"],
         **{f"--{name}": value for name, value in recipe.items() if name not in NOT_FLAGS},
         "--fonts": description["fonts"],
         "--words": description.get("words", ""),
+        "--corpus": description.get("corpus", ""),
         "--split_ratio": description["split_ratio"],
         "--seed": description["seed"],
         **{f"package {name}": versions[name] for name in DRAWN_WITH[renderer]},

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -113,28 +112,74 @@ def check_font(path: str) -> None:
         raise FileNotFoundError("no such file")
 
 
-def code_points(path: str) -> Container[int]:
-    """What a font says that it has (or all, where it cannot be asked): read at once, where drawing
-    each of 20,000 characters takes a second."""
+FaceName = tuple[str, int]
+"""Path of a font file, and place of the face in it."""
+
+
+def all_faces(paths: Iterable[str]) -> list[FaceName]:
+    """Those of each file; a collection (.ttc) has several, of countries, weights or widths."""
+    from matplotlib.ft2font import FT2Font
+
+    faces = []
+    for path in paths:
+        try:
+            count = FT2Font(path).num_faces
+        except (RuntimeError, OSError):  # Face says what is wrong with it, or opens it all the same
+            count = 1
+        faces += [(path, index) for index in range(count)]
+    return faces
+
+
+def charmap(path: str, index: int = 0) -> Mapping[int, int] | None:
+    """Code points that a face says it has, and the number of the glyph of each; None where it
+    cannot be asked. Read at once, where drawing each of 20,000 characters takes a second."""
     from matplotlib.ft2font import FT2Font
 
     try:
-        return frozenset(FT2Font(path).get_charmap())
+        return FT2Font(path, face_index=index).get_charmap()
     except RuntimeError:
-        return range(sys.maxunicode + 1)
+        return None
+
+
+def without_glyph(characters: Iterable[str], faces: Iterable[FaceName]) -> list[str]:
+    """Those that no face has ink for; spaces need none. UserError for a file that is no font."""
+    known = [(Face(path, CHECKED_SIZE, i), charmap(path, i)) for path, i in faces]
+
+    def has(face: Face, said: Mapping[int, int] | None, character: str) -> bool:
+        return (said is None or ord(character) in said) and face.has(character)
+
+    return [ch for ch in characters if not (ch.isspace() or any(has(*each, ch) for each in known))]
+
+
+def glyph_problems(characters: str, faces: Sequence[FaceName]) -> list[str]:
+    """A sentence on each file that cannot be opened, and one on characters that no face has."""
+    problems, opened = [], []
+    for path, index in faces:
+        try:
+            opened.append((Face(path, CHECKED_SIZE, index).path, index))
+        except UserError as error:
+            problems.append(str(error))
+    lacking = without_glyph(characters, opened)
+    if opened and lacking:
+        count = len({path for path, _ in opened})
+        problems.append(
+            f"--fonts: none of {count:,} has {''.join(lacking[:20])!r} ({len(lacking):,} of "
+            f"{len(characters):,} characters); add one that has, or choose another charset"
+        )
+    return problems
 
 
 class Face:
     """One font at one size; its glyphs are drawn when they are first asked for, and kept.
 
-    Raises UserError for a file that is no font.
+    `index` is the face's place in a collection. Raises UserError for a file that is no font.
     """
 
-    def __init__(self, path: str, size: int):
+    def __init__(self, path: str, size: int, index: int = 0):
         self.path, self.size = path, size
         try:
             check_font(path)
-            self._font = ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+            self._font = ImageFont.truetype(path, size, index, "", ImageFont.Layout.BASIC)
         except OSError as error:
             raise UserError(f"--fonts {path}: not a font that can be opened ({error})") from None
         self._glyphs: dict[str, Glyph | None] = {}
@@ -146,13 +191,14 @@ class Face:
     def glyph(self, character: str) -> Glyph | None:
         """None where the font has no ink for it: it lacks it, or has an empty place for it."""
         if character not in self._glyphs:
-            self._glyphs[character] = self._drawn(character)
+            self._glyphs[character] = self.draw_glyph(character)
         return self._glyphs[character]
 
     def has(self, text: str) -> bool:
         return all(self.glyph(character) is not None for character in text)
 
-    def _drawn(self, character: str) -> Glyph | None:
+    def draw_glyph(self, character: str) -> Glyph | None:
+        """As `glyph`, which keeps what it has drawn."""
         try:
             mask, (left, top) = self._font.getmask2(character, mode="L", anchor="ls")
             box, data = mask.getbbox(), bytes(mask)

@@ -6,18 +6,21 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from utils.changes import LEVELS
 from utils.dataset import SPLITS
 from utils.errors import UserError
 from utils.files import check_output_file
 from utils.options import Parsed, option
+from utils.picture import DIRECTIONS
 from utils.synth.captcha import RENDERERS, CaptchaRecipe
 from utils.synth.description import split_sizes
-from utils.synth.fonts import FoundFonts, find_fonts
+from utils.synth.fonts import FoundFonts, all_faces, find_fonts, without_glyph
+from utils.synth.lines import Corpus, LineRecipe
 from utils.synth.recipes import KINDS, MOST_PIXELS, Recipe, recipe_problems
 from utils.synth.words import SYSTEM_WORDS, WordRecipe, system_words
-from utils.text.charset import PRESETS, preset_charset, read_charset_file
+from utils.text.charset import PRESETS, Charset, preset_charset, read_charset_file, sample
 
 
 @dataclass(frozen=True)
@@ -25,24 +28,35 @@ class GenerateOptions:
     output_dir: str = option("./data", "folder of the data set")
     kind: str = option("captcha", "what to draw", tuple(KINDS))
     num_samples: int = option(50_000, "pictures of all splits together", least=1)
-    width: int = option(160, "width of a captcha in pixels", least=16, most=MOST_PIXELS)
+    width: int = option(
+        None, "pixels (default: 160; lines, along them: 512)", least=16, most=MOST_PIXELS
+    )
     height: int = option(
         None,
-        "pixels (default: 60; words: 48, and less, down to a third)",
+        "pixels (default: 60; words: 48, and less, down to a third; lines, across them: 32)",
         least=16,
         most=MOST_PIXELS,
     )
-    min_length: int = option(None, "fewest characters of a label (default: 4; words: 1)", least=1)
-    max_length: int = option(None, "most characters of a label (default: 8; words: 20)", least=1)
+    min_length: int = option(
+        None, "fewest characters of a label (default: 4; words, lines: 1)", least=1
+    )
+    max_length: int = option(
+        None, "most characters of a label (default: 8; words, lines: 20)", least=1
+    )
     charset: str | None = option(
-        None, "characters to draw (default: alnum62; words: printable)", tuple(PRESETS)
+        None, "characters to draw (default: alnum62; words, lines: printable)", tuple(PRESETS)
     )
     charset_file: str | None = option(None, "UTF-8 file of characters to draw, one a line")
     split_ratio: tuple[float, ...] = option(
         (0.8, 0.1, 0.1), "shares of train, val and test", least=0, most=1
     )
     fonts: tuple[str, ...] = option(
-        (), "fonts, folders of fonts, or system (default: the captcha package's own; words: system)"
+        (),
+        "fonts, folders of fonts, or system (default: the captcha package's own; words, lines: "
+        "system)",
+    )
+    missing_glyphs: str = option(
+        "fail", "of lines, what becomes of characters that no font has", ("fail", "drop")
     )
     renderer: str = option(
         "package", "of captchas: the captcha package, or our own of its look, faster", RENDERERS
@@ -66,7 +80,16 @@ class GenerateOptions:
     display: float = option(
         0.0, "share of words on the photographed display of a meter", least=0, most=1
     )
-    augment: str = option("medium", "how much words are turned, bent, blurred...", tuple(LEVELS))
+    corpus: str = option("random", "UTF-8 text that lines are taken from, or random characters")
+    direction: str = option("horizontal", "of lines; vertical: upright, top to bottom", DIRECTIONS)
+    tight: float = option(
+        0.0, "share of lines whose picture ends where the text does", least=0, most=1
+    )
+    augment: str = option(
+        None,
+        "how much words and lines are turned, bent, blurred... (default: words medium, lines none)",
+        tuple(LEVELS),
+    )
     seed: int = option(0, "the same seed draws the same pictures")
     num_workers: int | None = option(
         None, "processes that draw (default: all usable cores)", least=1
@@ -81,39 +104,83 @@ class GenerateOptions:
     @property
     def lengths(self) -> tuple[int, int]:
         """Fewest and most characters."""
-        usual = (1, 20) if self.kind == "word" else (4, 8)
-        return self.min_length or usual[0], self.max_length or usual[1]
+        return self._filled("min_length"), self._filled("max_length")
+
+    def _filled(self, name: str) -> Any:
+        """A flag's value, or what its kind takes for it."""
+        return getattr(self, name) or getattr(KINDS[self.kind], name)
 
     @cached_property
     def found_fonts(self) -> FoundFonts:
-        return find_fonts(self.fonts or (("system",) if self.kind == "word" else ()))
+        return find_fonts(self.fonts or (() if self.kind == "captcha" else ("system",)))
+
+    @cached_property
+    def charset_asked(self) -> Charset:
+        """Raises UserError for a file that cannot be used."""
+        if self.charset_file:
+            return read_charset_file(self.charset_file)
+        return preset_charset(
+            self.charset or ("alnum62" if self.kind == "captcha" else "printable")
+        )
+
+    @cached_property
+    def without_glyph(self) -> list[str]:
+        """Characters that --missing_glyphs drop leaves out."""
+        if self.kind != "line" or self.missing_glyphs == "fail":
+            return []
+        return without_glyph(self.charset_asked.characters, all_faces(self.found_fonts.paths))
 
     @cached_property
     def recipe(self) -> Recipe:
         """Raises UserError for a charset file or fonts that cannot be used."""
-        preset = self.charset or ("printable" if self.kind == "word" else "alnum62")
-        charset = (
-            read_charset_file(self.charset_file) if self.charset_file else preset_charset(preset)
-        )
-        drawn = (charset.characters, charset.name)
+        charset, fonts = self.charset_asked, self.found_fonts.paths
+        height = self._filled("height")
         if self.kind == "captcha":
-            size = (self.width, self.height or 60)
-            return CaptchaRecipe(*drawn, *self.lengths, *size, self.found_fonts.paths)
+            size = (self._filled("width"), height)
+            return CaptchaRecipe(charset.characters, charset.name, *self.lengths, *size, fonts)
+        augment = self._filled("augment")
+        if self.kind == "line":
+            lacking = set(self.without_glyph)
+            return LineRecipe(
+                "".join(ch for ch in charset.characters if ch not in lacking),
+                charset.name + (f"-{len(lacking)}" if lacking else ""),
+                *self.lengths,
+                height,
+                self._filled("width"),
+                fonts,
+                None if self.corpus == "random" else os.path.abspath(self.corpus),
+                self.direction,
+                self.tight,
+                augment,
+            )
         return WordRecipe(
-            *drawn,
+            charset.characters,
+            charset.name,
             *self.lengths,
-            self.height or 48,
-            self.found_fonts.paths,
+            height,
+            fonts,
             os.path.abspath(self.words) if self.words else system_words(charset),
             self.number_share,
             self.random_share,
-            self.augment,
+            augment,
             self.letter_colors,
             self.lines,
             self.loose,
             self.white,
             self.display,
         )
+
+    def left_out(self) -> list[str]:
+        """A sentence on each font, and on the characters, that are not drawn."""
+        found = [f"left out: {sentence}" for sentence in self.found_fonts.left_out]
+        if lacking := self.without_glyph:
+            found.append(
+                f"left out: {len(lacking):,} of {len(self.charset_asked):,} characters, which no "
+                f"font has: {sample(lacking)}"
+            )
+        if isinstance(self.recipe, LineRecipe) and self.recipe.corpus:
+            found += Corpus.read(self.recipe.corpus, self.recipe.characters).sentences()
+        return found
 
     def problems(self) -> list[str]:
         """What does not go together, a sentence each."""
@@ -150,13 +217,15 @@ class GenerateOptions:
         return problems
 
 
+OF_WORDS = (
+    "words", "number_share", "random_share", "letter_colors", "lines", "loose", "white", "display",
+)  # fmt: skip
+OF_LINES = ("corpus", "direction", "tight", "missing_glyphs")
 IDLE = {
-    "captcha": (
-        "words", "number_share", "random_share", "letter_colors", "lines", "loose", "white",
-        "display", "augment",
-    ),
-    "word": ("width", "renderer"),
-}  # fmt: skip
+    "captcha": (*OF_WORDS, *OF_LINES, "augment"),
+    "word": (*OF_LINES, "width", "renderer"),
+    "line": (*OF_WORDS, "renderer"),
+}
 """Flags that a kind does not know."""
 
 
@@ -164,6 +233,8 @@ def idle_flags(parsed: Parsed[GenerateOptions]) -> list[str]:
     """A sentence for each given flag that has no effect."""
     options = parsed.options
     found = {name: f"on --kind {options.kind}" for name in IDLE[options.kind]}
+    if options.kind == "line" and options.missing_glyphs == "drop" and not options.without_glyph:
+        found["missing_glyphs"] = "where the fonts have every character"
     if not any(ch.isdecimal() for ch in options.recipe.characters):
         found.setdefault("number_share", "on a charset without digits")
     if options.number_share + options.random_share == 1:

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, get_origin, get_type
 
 from utils.errors import UserError
 from utils.synth.captcha import CaptchaRecipe, CaptchaRenderer, font_problems
+from utils.synth.lines import LEAST_STEP, LineRecipe, line_problems
 from utils.synth.words import LEAST_RATIO, Texts, WordRecipe, word_problems
 from utils.text.decoding import steps_needed
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Recipe = CaptchaRecipe | WordRecipe
+Recipe = CaptchaRecipe | WordRecipe | LineRecipe
 
 MOST_PIXELS = 4096
 """Of the height and the width of a picture to draw."""
 
-KINDS: dict[str, type[CaptchaRecipe] | type[WordRecipe]] = {
+KINDS: dict[str, type[CaptchaRecipe] | type[WordRecipe] | type[LineRecipe]] = {
     "captcha": CaptchaRecipe,
     "word": WordRecipe,
+    "line": LineRecipe,
 }
 
 
@@ -60,18 +62,24 @@ def recipe_problems(recipe: Recipe) -> list[str]:
     ]
     if found:
         return found
-    return word_problems(recipe) if isinstance(recipe, WordRecipe) else font_problems(recipe)
+    if isinstance(recipe, CaptchaRecipe):
+        return font_problems(recipe)
+    return word_problems(recipe) if isinstance(recipe, WordRecipe) else line_problems(recipe)
+
+
+def kind_of(recipe: Recipe) -> str:
+    return next(name for name, kind in KINDS.items() if isinstance(recipe, kind))
 
 
 def more_often(recipe: Recipe, characters: str, weight: int) -> CaptchaRecipe:
     """The recipe with each of these characters `weight` times as often as each of the others.
 
-    UserError where the recipe has not got them, or draws words.
+    UserError where the recipe has not got them, or draws no captchas.
     """
     if not isinstance(recipe, CaptchaRecipe):
         raise UserError(
-            f"--hard_characters {characters}: the set's recipe draws words; leave it out, or take "
-            "a set of captchas"
+            f"--hard_characters {characters}: the set's recipe draws {kind_of(recipe)}s; leave it "
+            "out, or take a set of captchas"
         )
     if missing := set(characters) - set(recipe.characters):
         raise UserError(
@@ -90,18 +98,27 @@ def draws_together(recipe: Recipe | None, renderer: str) -> TypeGuard[CaptchaRec
 
 
 def one_by_one(recipe: Recipe, channels: int = 3) -> Renderer:
-    """What draws the pictures of a recipe each for itself; words grey where `channels` is 1."""
+    """What draws the pictures of a recipe each for itself; words and lines grey where `channels`
+    is 1."""
     if isinstance(recipe, WordRecipe):
         from utils.synth.scene import WordRenderer
 
         return WordRenderer(recipe, channels)
+    if isinstance(recipe, LineRecipe):
+        from utils.synth.line_scene import LineRenderer
+
+        return LineRenderer(recipe, channels)
     return CaptchaRenderer(recipe)
 
 
 def narrowest(recipe: Recipe, text: str) -> tuple[int, int]:
-    """Width and height of the narrowest picture that the recipe can draw of a text."""
+    """Width and height of the narrowest picture that the recipe can draw of a text; of a vertical
+    one, once it is turned."""
     if isinstance(recipe, WordRecipe):
         return round(recipe.height * LEAST_RATIO * steps_needed(text)), recipe.height
+    if isinstance(recipe, LineRecipe) and recipe.tight:
+        least = round(recipe.height * LEAST_STEP * steps_needed(text))
+        return min(recipe.width, least), recipe.height
     return recipe.width, recipe.height
 
 

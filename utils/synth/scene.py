@@ -10,7 +10,16 @@ from PIL import Image, ImageDraw, ImageFilter
 from utils.changes import augmented
 from utils.errors import UserError
 from utils.synth import display, layout, lettering
-from utils.synth.canvas import Painted, arched, as_picture, grain, grey_of, in_channels, paste
+from utils.synth.canvas import (
+    LEAST_CONTRAST,
+    Painted,
+    any_colour,
+    arched,
+    as_picture,
+    grain,
+    paint_on,
+    paste,
+)
 from utils.synth.fonts import Face
 from utils.synth.layout import Layout, Place
 from utils.synth.words import LEAST_RATIO, NO_FONT, Texts, WordRecipe
@@ -24,9 +33,6 @@ LEAST_HEIGHT = 12
 
 TRIES = 50
 """Fonts that are tried for a text, and then texts, before a recipe is given up."""
-
-LEAST_CONTRAST = 40
-"""Levels of grey between letters and ground; half of it where each letter has its own colour."""
 
 
 class WordRenderer:
@@ -161,22 +167,10 @@ class WordRenderer:
             paste(letters, scaled, seen - wide if is_first else width - seen, 0)
 
     def _colour(self) -> np.ndarray:
-        """(channels,), 0..255."""
-        rng = self._rng
-        if rng.random() < 0.4:  # near white, near black, or a grey
-            level = rng.choice([rng.uniform(0, 60), rng.uniform(195, 255), rng.uniform(0, 255)])
-            colour = [level + rng.uniform(-12, 12) for _ in range(3)]
-        else:
-            colour = [rng.uniform(0, 255) for _ in range(3)]
-        return in_channels(np.array(colour, np.float32).clip(0, 255), self._channels)
+        return any_colour(self._channels, self._rng)
 
     def _paint_on(self, ground: np.ndarray, least: float = LEAST_CONTRAST) -> np.ndarray:
-        """A colour that can be seen on that ground."""
-        for _ in range(TRIES):
-            paint = self._colour()
-            if abs(grey_of(paint) - grey_of(ground)) >= least:
-                return paint
-        return 255 - ground if grey_of(ground) < 80 else ground * 0
+        return paint_on(ground, least, self._rng)
 
     def _paint_by_letter(self, starts: np.ndarray, width: int, ground: np.ndarray) -> np.ndarray:
         """(1, width, channels): a colour for each letter, from where it starts."""

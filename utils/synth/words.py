@@ -13,7 +13,7 @@ from typing import Any
 
 from utils.changes import LEVELS
 from utils.errors import UserError
-from utils.synth.fonts import CHECKED_SIZE, Face, code_points
+from utils.synth.fonts import glyph_problems
 from utils.text.charset import Charset
 from utils.text.decoding import steps_needed
 
@@ -71,6 +71,11 @@ class WordRecipe:
     def source(self) -> str | None:
         """The file of words, where any of them are drawn."""
         return None if self.number_share + self.random_share >= 1 else self.words
+
+    @property
+    def files(self) -> dict[str, str]:
+        """By flag, what the texts come from."""
+        return {"words": self.words} if self.words else {}
 
     @property
     def pixels(self) -> int:
@@ -210,24 +215,10 @@ def word_problems(recipe: WordRecipe) -> list[str]:
         problems.append(f"--augment {recipe.augment}: expected one of {', '.join(LEVELS)}")
     if not recipe.fonts:
         problems.append(NO_FONT)
-    faces = []
-    for path in recipe.fonts:
-        try:
-            faces.append((Face(path, CHECKED_SIZE), code_points(path)))
-        except UserError as error:
-            problems.append(str(error))
     spaces = [ch for ch in recipe.characters if ch.isspace()]
     if spaces:
         problems.append(f"charset {recipe.charset_name}: words hold no {spaces[0]!r}; leave it out")
-    lacking = [
-        ch for ch in recipe.characters
-        if not (ch in spaces or any(ord(ch) in said and face.has(ch) for face, said in faces))
-    ]  # fmt: skip
-    if faces and lacking:
-        problems.append(
-            f"--fonts: none of {len(faces):,} has {''.join(lacking[:20])!r} ({len(lacking)} of "
-            f"{len(recipe.characters)} characters); add one that has, or choose another charset"
-        )
+    problems += glyph_problems(recipe.characters, [(path, 0) for path in recipe.fonts])
     if recipe.number_share + recipe.random_share > 1:
         problems.append(
             f"--number_share {recipe.number_share} and --random_share {recipe.random_share}: they "

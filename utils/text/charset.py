@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from utils.errors import UserError
 from utils.text.presets import PRESETS
 
 BLANK = 0
+
+SAMPLE = 60
+"""Characters that are shown of many."""
 
 
 @dataclass(frozen=True)
@@ -123,3 +127,11 @@ def read_charset_file(path: str | Path) -> Charset:
 def charset_of_texts(texts: Iterable[str]) -> Charset:
     """Every character that occurs, in code point order."""
     return Charset("".join(sorted(set().union(*texts))), "found")
+
+
+def sample(characters: Iterable[str]) -> str:
+    """Some of them, as they are or, where a terminal would show nothing of its own, escaped."""
+    listed = list(characters)
+    shown = "".join(ch if ch.isprintable() and not unicodedata.combining(ch) else
+                    ch.encode("unicode_escape").decode() for ch in listed[:SAMPLE])  # fmt: skip
+    return shown + (" ..." if len(listed) > SAMPLE else "")

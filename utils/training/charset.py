@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from utils.checkpoint import Checkpoint
 from utils.errors import UserError
-from utils.synth.words import WordRecipe
+from utils.synth.recipes import kind_of
 from utils.text.alike import Alike
 from utils.text.case import fold_case
 from utils.text.charset import Charset
@@ -46,12 +46,13 @@ def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | No
         charset = changed_charset(known, charset, texts(), options.charset_change, init_from.path)
     check_known(chain(data.rows, data.replayed), charset)
     missing = charset.missing(drawn)
-    if missing and charset.drops and isinstance(data.recipe, WordRecipe):
+    if missing and charset.drops and data.recipe and kind_of(data.recipe) != "captcha":
         missing = {} if len(missing) < len(data.recipe.characters) else missing
     if missing:
         raise UserError(
-            f"--fresh {options.fresh}: the set's recipe draws {''.join(missing)!r}, which charset "
-            f"{charset.name} lacks; leave the charset to the set, or use --fresh 0"
+            f"--fresh {options.fresh}: the set's recipe draws {''.join(missing)[:50]!r} "
+            f"({len(missing):,} characters), which charset {charset.name} lacks; leave the charset "
+            "to the set, or use --fresh 0"
         )
     return charset
 

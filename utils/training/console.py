@@ -13,7 +13,7 @@ import torch
 from models.registry import BACKBONES, backbone_entry
 from models.transfer import count_parameters
 from utils.data.joined import counts_of
-from utils.synth.words import WordRecipe
+from utils.synth.recipes import kind_of
 from utils.training.resolve import OVERFIT
 from utils.training.state import Progress, goodness
 from utils.training.weights import RANDOM_WEIGHTS
@@ -39,7 +39,8 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
     ]
     if brought and run.resumed is None:
         print(f"{options.backbone} brings defaults of its own: {', '.join(brought)}")
-    drawn = "words" if isinstance(run.data.recipe, WordRecipe) else f"captchas, {options.renderer}"
+    drawn = f"{kind_of(run.data.recipe)}s" if run.data.recipe else ""
+    drawn += f", {options.renderer}" if drawn == "captchas" else ""
     fresh = f", {options.fresh:.0%} of them drawn anew ({drawn})" if options.fresh else ""
     print(
         f"epochs of {run.data.epoch_size:,} pictures{fresh}; {len(run.data.val):,} to validate on"
@@ -90,7 +91,11 @@ def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
         "augment": options.fresh == 1 and "--fresh 1 reads no training picture from disk",
         "color_jitter": options.fresh == 1 and "--fresh 1 reads no training picture from disk",
         "renderer": (options.fresh == 0 and "nothing is drawn anew without --fresh")
-        or (isinstance(run.data.recipe, WordRecipe) and "it draws captchas, and the set has words"),
+        or (
+            run.data.recipe
+            and kind_of(run.data.recipe) != "captcha"
+            and f"it draws captchas, and the set has {kind_of(run.data.recipe)}s"
+        ),
         "hard_characters": options.fresh == 0 and "nothing is drawn anew without --fresh",
         "hard_weight": not options.hard_characters and "it goes with --hard_characters",
         "num_workers": run.drawing_device.type == "cuda" and "the GPU draws the pictures itself",

@@ -27,7 +27,6 @@ from utils.dataset import (
 )
 from utils.errors import UserError
 from utils.synth.recipes import Recipe, more_often, recipe_problems
-from utils.synth.words import WordRecipe
 from utils.text.charset import Charset
 
 if TYPE_CHECKING:
@@ -153,8 +152,8 @@ class Data:
         known = [len(self.train), rows, self.recipe and self.recipe.to_json()]
         if self.old and self.replayed:
             known.append(facts(self.replayed, self.old.root))
-        if isinstance(self.fresh_recipe, WordRecipe):
-            known.append(self.fresh_recipe.fingerprint())
+        if self.fresh_recipe and (files := self.fresh_recipe.fingerprint()):
+            known.append(files)
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 

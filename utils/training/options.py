@@ -10,6 +10,7 @@ from utils.data.joined import parse_shares
 from utils.device import DEVICES
 from utils.errors import UserError
 from utils.options import option
+from utils.picture import DIRECTIONS
 from utils.synth.captcha import RENDERERS
 from utils.text.alike import Alike
 from utils.text.charset import PRESETS
@@ -47,15 +48,25 @@ class TrainOptions:
     dropout: float = option(0.1, "dropout between the neck's layers", least=0, most=1)
     neck: str = option("bilstm", "what looks at the columns together", tuple(NECKS))
     img_height: int = option(
-        None, f"height that pictures are scaled to (default: 60; {SCENE_TEXT}: 32)", least=16
+        None,
+        f"height that pictures are scaled to (default: 60; {SCENE_TEXT}, lines: 32)",
+        least=16,
     )
     img_width: int = option(
-        None, f"width that pictures are scaled to (default: 160; {SCENE_TEXT}: 100)", least=16
+        None,
+        f"width that pictures are scaled to (default: 160; {SCENE_TEXT}: 100; lines: the set's)",
+        least=16,
     )
     keep_ratio: bool | None = option(
         None,
         "pictures keep their ratio, up to --img_width, in batches of like widths where they come "
         "from one set (default: off, or as --init_from has it)",
+    )
+    direction: str = option(
+        None,
+        "of the text; vertical: upright characters, top to bottom (default: the set's own, or "
+        "horizontal)",
+        DIRECTIONS,
     )
     img_channels: int = option(None, "1 grey, 3 RGB (default: 1; networks of torchvision: 3)")
     charset: str | None = option(

@@ -20,6 +20,7 @@ from utils.errors import UserError
 from utils.picture import (
     ImageSpec,
     PictureError,
+    lying,
     open_picture,
     prepare,
     prepared_width,
@@ -133,17 +134,16 @@ class TrainingPictures:
         level = LEVELS[self.augment]
         if level is not None and picture.height > 2 * self.spec.height:
             picture.thumbnail((picture.width, 2 * self.spec.height))  # blur and grain as it is seen
-        is_free = self.spec.keep_ratio and self.spec.direction == "horizontal"
-        if level is not None and is_free:
+        if level is not None and self.spec.keep_ratio:
             picture = self._stretched(picture, label, level.strength, rng)
         if level is not None and rng.random() < level.joined:
             other = rng.choice(self._part_of(place))
-            if is_free:
+            if self.spec.keep_ratio:
                 picture, label = self._joined(picture, label, *self._opened(other, bad))
         picture = varied(picture, self.augment, rng)
         if self.color_jitter:
             picture = jitter(picture, self.color_jitter, rng)
-        return prepare(picture, self.spec), label
+        return prepare(picture, replace(self.spec, direction="horizontal")), label
 
     def _part_of(self, place: int) -> range:
         """The places of the set that this one is of."""
@@ -152,13 +152,15 @@ class TrainingPictures:
         return range(len(self.rows))
 
     def _opened(self, place: int, bad: list[str]) -> tuple[Image.Image, str]:
-        """The picture and the label of a place. Where bad ones may be skipped, those of the next
-        place of its set that can be read, and a sentence on each of the others in `bad`."""
+        """The picture, its text from left to right, and the label of a place. Where bad ones may
+        be skipped, those of the next place of its set that can be read, and a sentence on each of
+        the others in `bad`."""
         part = self._part_of(place)
         for tried in range(min(len(part), MOST_SKIPPED)):
             row = self.rows[part[(place - part.start + tried) % len(part)]]
             try:
-                return open_picture(row.picture, self.spec.channels), row.label
+                picture = open_picture(row.picture, self.spec.channels)
+                return lying(picture, self.spec), row.label
             except PictureError as error:
                 bad.append(f"{row.where}: {row.path.name}: {error}")
                 if not self.may_skip:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from models.registry import backbone_entry
 from utils.checkpoint import Checkpoint, load_checkpoint
+from utils.dataset import read_recipe
 from utils.errors import UserError
 from utils.options import Parsed
+from utils.synth.lines import LineRecipe
 from utils.training.state import STATE_KEYS, check_unchanged
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ COMMON_DEFAULTS: dict[str, Any] = {
     "img_width": 160,
     "img_channels": 1,
     "keep_ratio": False,
+    "direction": "horizontal",
     "lr": 1e-3,
     "batch_size": 32,
     "optimizer": "adamw",
@@ -76,18 +79,30 @@ def resolve_options(
             values["img_width"] = init_from.header.image.width
         if "keep_ratio" not in given:
             values["keep_ratio"] = init_from.header.image.keep_ratio
+        if "direction" not in given:
+            values["direction"] = init_from.header.image.direction
     options = dataclasses.replace(options, **values)
     defaults = {**COMMON_DEFAULTS, **backbone_entry(options.backbone).defaults}
+    defaults |= of_lines(options)
     unset = {name: value for name, value in defaults.items() if getattr(options, name) is None}
     if options.overfit_batch:
         unset |= OVERFIT
     return dataclasses.replace(options, **unset), None, init_from
 
 
+def of_lines(options: TrainOptions) -> dict[str, Any]:
+    """The pictures' own size and direction, where the set says that they are lines."""
+    recipe = read_recipe(Path(options.fresh_root or options.data_root))
+    if not isinstance(recipe, LineRecipe):
+        return {}
+    size = {"img_height": recipe.height, "img_width": recipe.width}
+    return {**size, "keep_ratio": recipe.tight > 0, "direction": recipe.direction}
+
+
 def with_newer_options(cls: type, stored: dict[str, Any]) -> dict[str, Any]:
     """A run's options, and what goes without saying for those that it did not have yet."""
     before = {field.name: field.default for field in dataclasses.fields(cls)}
-    before["renderer"] = "package"
+    before |= {"renderer": "package", "direction": "horizontal"}
     if "monitor" not in stored and stored.get("scheduler") in ("step", "constant"):
         stored = stored | {"warmup": 0.0}  # they had none
     return before | stored

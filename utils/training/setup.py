@@ -47,13 +47,14 @@ def image_spec(options: TrainOptions, start: Checkpoint | None) -> ImageSpec:
     height, width, channels = options.img_height, options.img_width, options.img_channels
     if start is not None and start.header.image.channels == channels:
         mean, std = start.header.image.mean, start.header.image.std
-        direction = start.header.image.direction
     else:
         # Near white, so that the zeros of padding look like the paper beside a text.
-        mean, std, direction = (0.9,) * channels, (0.2,) * channels, "horizontal"
+        mean, std = (0.9,) * channels, (0.2,) * channels
         if backbone_entry(options.backbone).imagenet_weights and channels == 3:
             mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what ImageNet weights expect
-    return ImageSpec(height, width, channels, mean, std, bool(options.keep_ratio), direction)
+    return ImageSpec(
+        height, width, channels, mean, std, bool(options.keep_ratio), options.direction
+    )
 
 
 def make_model(
