@@ -33,11 +33,12 @@ class Faces:
         self.covered: list[str] = []
         """Characters of each face."""
         self._numbers: list[array] = []  # of the glyphs of all characters, -1 where it has none
-        self._outlines: list[tuple[str, int]] = []
+        self._outlines: list[int] = []  # equal where faces share them
         self._opened: dict[int, Face] = {}
         self._kept: OrderedDict[tuple, Glyph | None] = OrderedDict()
         weights = []
         shared: dict[str, str] = {}
+        tables: dict[tuple[str, int], int] = {}
         for path in fonts:
             names = all_faces([path])
             for name in names:
@@ -50,7 +51,8 @@ class Faces:
                 self.names.append(name)
                 self.covered.append(shared.setdefault(has, has))
                 self._numbers.append(array("i", [known.get(ord(ch), -1) for ch in characters]))
-                self._outlines.append((path, outlines_at(*name)))
+                table = path, outlines_at(*name)
+                self._outlines.append(tables.setdefault(table, len(tables)))
                 weights.append(len(has) / len(names))
         if not self.names:
             raise UserError(

@@ -166,18 +166,23 @@ class LineTexts:
                 face = self._faces.any(rng)
                 text = "".join(rng.choices(self._faces.covered[face], k=length)).strip()
                 text = re.sub(" +", " ", text) if " " in text else text
-                if len(text) >= least:
-                    return text, face
-                continue
-            text = self._from_corpus(length, rng)
-            for _ in range(TRIES):
-                face = self._faces.any(rng)
-                if self._faces.covers(face, text):
-                    return text, face
+            else:
+                text = self._from_corpus(length, rng)
+                face = self._face_of(text, rng)
+            if face >= 0 and len(text) >= least:
+                return text, face
         raise UserError(
             f"--fonts: of {len(self._recipe.fonts)} fonts, none was found that has all characters "
             "of a text; give others, or a smaller charset"
         )
+
+    def _face_of(self, text: str, rng: random.Random) -> int:
+        """One that has all of a text, -1 where none is found."""
+        for _ in range(TRIES):
+            face = self._faces.any(rng)
+            if self._faces.covers(face, text):
+                return face
+        return -1
 
     def _from_corpus(self, length: int, rng: random.Random) -> str:
         """A stretch of a piece, whole words where it has spaces and that leaves enough."""
@@ -193,8 +198,7 @@ class LineTexts:
             if stop < len(piece) and piece[stop] != " ":
                 earlier = piece.rfind(" ", start, stop)
                 stop = earlier if earlier - start >= least else stop
-        text = piece[start:stop].strip()
-        return text if len(text) >= least else piece[start : start + least]
+        return piece[start:stop].strip()
 
 
 def line_problems(recipe: LineRecipe) -> list[str]:

@@ -1,0 +1,89 @@
+"""All faces of some fonts: what each has, and that what they share is drawn once."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tests.small_fonts import collection_file, font_file
+from utils.errors import UserError
+from utils.synth import faces as module
+from utils.synth.faces import Faces, outlines_at
+from utils.synth.fonts import Face, all_faces, glyph_problems, without_glyph
+
+
+def test_a_collection_has_several_faces(tmp_path):
+    path = collection_file(tmp_path / "two.ttc", "甲乙丙", "乙丁")
+    one = font_file(tmp_path / "one.ttf", "甲")
+    assert all_faces([path, one]) == [(path, 0), (path, 1), (one, 0)]
+    faces = Faces([path, one], "甲乙丙丁戊 ", 32)
+    assert faces.names == [(path, 0), (path, 1), (one, 0)]
+    assert faces.covered == ["甲乙丙 ", "乙丁 ", "甲 "]
+    assert faces.covers(0, "甲 乙")
+    assert not faces.covers(1, "甲乙")
+
+
+def test_shared_outlines_are_drawn_once(tmp_path, monkeypatch):
+    path = collection_file(tmp_path / "two.ttc", "甲乙丙", "乙丙丁")
+    other = font_file(tmp_path / "other.ttf", "乙丙", turned=True)
+    assert outlines_at(path, 0) == outlines_at(path, 1) > 0
+    drawn = []
+    draw = Face.draw_glyph
+    monkeypatch.setattr(
+        Face, "draw_glyph", lambda face, ch: drawn.append((face.path, ch)) or draw(face, ch)
+    )
+    faces = Faces([path, other], "甲乙丙丁", 32)
+    first, second, third = (faces.glyphs(face, "乙丙") for face in range(3))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert drawn == [(path, "乙"), (path, "丙"), (other, "乙"), (other, "丙")]
+    assert all(a is b for a, b in zip(first, second, strict=True))
+    for glyph, face in ((first[0], Face(path, 32, 1)), (third[0], Face(other, 32))):
+        np.testing.assert_array_equal(glyph.ink, face.glyph("乙").ink)
+    assert (first[0].ink.shape != third[0].ink.shape) or (first[0].ink != third[0].ink).any()
+
+
+def test_the_oldest_glyphs_make_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MOST_GLYPHS", 2)
+    path = font_file(tmp_path / "one.ttf", "甲乙丙")
+    faces = Faces([path], "甲乙丙", 32)
+    before = faces.glyphs(0, "甲乙丙")
+    after = faces.glyphs(0, "乙丙甲")
+    assert before[1] is after[0]
+    assert before[2] is after[1]
+    assert before[0] is not after[2]
+    np.testing.assert_array_equal(before[0].ink, after[2].ink)
+
+
+def test_files_count_by_what_they_have_and_faces_share_it(tmp_path):
+    small = font_file(tmp_path / "small.ttf", "甲")
+    large = collection_file(tmp_path / "large.ttc", "甲乙丙丁", "甲乙丙丁")
+    faces = Faces([small, large], "甲乙丙丁", 32)
+    rng = random.Random(0)
+    counts = Counter(faces.any(rng) for _ in range(5000))
+    assert counts[0] == pytest.approx(1000, abs=120)
+    assert counts[1] == pytest.approx(2000, abs=160)
+    assert sum(counts.values()) == counts[0] + counts[1] + counts[2]
+
+
+def test_what_a_face_says_and_has_no_ink_for_is_not_drawn(tmp_path):
+    path = font_file(tmp_path / "blank.ttf", "甲乙", blank="丙")
+    faces = Faces([path], "甲乙丙 ", 32)
+    assert faces.covers(0, "甲丙")
+    assert faces.glyphs(0, "甲丙") is None
+    glyphs = faces.glyphs(0, "甲 乙")
+    assert glyphs is not None
+    assert glyphs[1] is None
+    assert without_glyph("甲丙 丁", [(path, 0)]) == ["丙", "丁"]
+    [problem] = glyph_problems("甲丙丁", [(path, 0)])
+    assert "none of 1 has '丙丁' (2 of 3 characters)" in problem
+
+
+def test_fonts_that_cover_nothing_are_told(tmp_path):
+    path = font_file(tmp_path / "one.ttf", "甲")
+    with pytest.raises(UserError, match=r"--fonts: none of 1 has any of 2 characters, such as '乙"):
+        Faces([path], "乙丙", 32)
