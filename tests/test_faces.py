@@ -79,8 +79,8 @@ def test_what_a_face_says_and_has_no_ink_for_is_not_drawn(tmp_path):
     assert glyphs is not None
     assert glyphs[1] is None
     assert without_glyph("甲丙 丁", [(path, 0)]) == ["丙", "丁"]
-    [problem] = glyph_problems("甲丙丁", [(path, 0)])
-    assert "none of 1 has '丙丁' (2 of 3 characters)" in problem
+    [problem] = glyph_problems("甲丙丁", [(path, 0)], "do without")
+    assert "none of 1 has '丙丁' (2 of 3 characters); add one that has, or do without" in problem
 
 
 def test_fonts_that_cover_nothing_are_told(tmp_path):

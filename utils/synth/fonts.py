@@ -151,7 +151,7 @@ def without_glyph(characters: Iterable[str], faces: Iterable[FaceName]) -> list[
     return [ch for ch in characters if not (ch.isspace() or any(has(*each, ch) for each in known))]
 
 
-def glyph_problems(characters: str, faces: Sequence[FaceName]) -> list[str]:
+def glyph_problems(characters: str, faces: Sequence[FaceName], fix: str) -> list[str]:
     """A sentence on each file that cannot be opened, and one on characters that no face has."""
     problems, opened = [], []
     for path, index in faces:
@@ -164,7 +164,7 @@ def glyph_problems(characters: str, faces: Sequence[FaceName]) -> list[str]:
         count = len({path for path, _ in opened})
         problems.append(
             f"--fonts: none of {count:,} has {''.join(lacking[:20])!r} ({len(lacking):,} of "
-            f"{len(characters):,} characters); add one that has, or choose another charset"
+            f"{len(characters):,} characters); add one that has, or {fix}"
         )
     return problems
 

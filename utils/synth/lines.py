@@ -223,7 +223,9 @@ def line_problems(recipe: LineRecipe) -> list[str]:
         problems.append(f"charset {recipe.charset_name}: lines hold no {spaces[0]!r}; leave it out")
     if not recipe.fonts:
         return [*problems, "--fonts: a recipe of lines needs a font or more; give some"]
-    found = glyph_problems(recipe.characters, all_faces(recipe.fonts))
+    found = glyph_problems(
+        recipe.characters, all_faces(recipe.fonts), "leave them out by --missing_glyphs drop"
+    )
     if not found:
         try:
             faces = Faces(recipe.fonts, recipe.characters, CHECKED_SIZE)

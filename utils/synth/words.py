@@ -218,7 +218,8 @@ def word_problems(recipe: WordRecipe) -> list[str]:
     spaces = [ch for ch in recipe.characters if ch.isspace()]
     if spaces:
         problems.append(f"charset {recipe.charset_name}: words hold no {spaces[0]!r}; leave it out")
-    problems += glyph_problems(recipe.characters, [(path, 0) for path in recipe.fonts])
+    faces = [(path, 0) for path in recipe.fonts]
+    problems += glyph_problems(recipe.characters, faces, "choose another charset")
     if recipe.number_share + recipe.random_share > 1:
         problems.append(
             f"--number_share {recipe.number_share} and --random_share {recipe.random_share}: they "
