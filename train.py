@@ -41,7 +41,8 @@ def train(run: Run) -> int:
     from torch import nn
     from tqdm import tqdm
 
-    from models.losses import CTC, best_classes, ctc_of
+    from models.heads import best_classes
+    from models.losses import CTC, ctc_of
     from models.transfer import freeze, parameter_groups
     from utils.checkpoint import Header, load_checkpoint, save_checkpoint, versions
     from utils.networks import TorchNetwork

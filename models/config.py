@@ -10,7 +10,9 @@ class ModelConfig:
     """Everything that is needed to build the network again.
 
     `num_classes` is len(charset) + 1, class 0 being the CTC blank. `img_height` matters to
-    backbones whose last convolution spans the height that is left.
+    backbones whose last convolution spans the height that is left. With a `head_size` the features
+    pass through so many before the head: a head of two factors, which is what makes a model of
+    30,000 classes small.
     """
 
     backbone: str = "light"
@@ -21,3 +23,4 @@ class ModelConfig:
     num_layers: int = 2
     dropout: float = 0.1
     neck: str = "bilstm"
+    head_size: int = 0

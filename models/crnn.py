@@ -73,7 +73,9 @@ class CRNN(nn.Module):
         self.config = config
         self.backbone = backbone
         self.neck = neck
-        self.head = nn.Linear(neck.out_features, config.num_classes)
+        size = config.head_size or neck.out_features
+        self.narrow = nn.Linear(neck.out_features, size, bias=False) if config.head_size else None
+        self.head = nn.Linear(size, config.num_classes)
         self.frozen_stages: tuple[str, ...] = ()
 
     def lengths(self, images: Tensor, widths: Tensor | None) -> Tensor:
@@ -94,7 +96,8 @@ class CRNN(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The second half of `encode`, for a training loop that also wants the columns."""
         lengths = self.lengths(images, widths)
-        return self.neck(columns, None if widths is None else lengths), lengths
+        features = self.neck(columns, None if widths is None else lengths)
+        return (features if self.narrow is None else self.narrow(features)), lengths
 
     def forward(self, images: Tensor, widths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Images (N, Ch, H, W), true widths (N,) or None -> logits (N, T, C), lengths (N,)."""

@@ -14,11 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-CHUNK = 2**23
-"""Logits that are held at a time where not all are."""
-
-LARGE = 1000
-"""Classes from which on `chunked_ctc_loss` takes no longer than `full_ctc_loss`, on a CPU."""
+from models.heads import CHUNK, LARGE
 
 
 def full_ctc_loss(
@@ -187,16 +183,6 @@ class _Parts:
         by_features = torch.zeros(self.features.shape, device=self.device)
         by_features.flatten(0, 1).index_copy_(0, self.rows, self.by_row)
         return by_features, self.by_weight, self.by_bias
-
-
-def best_classes(features: Tensor, head: nn.Linear) -> Tensor:
-    """The most probable class of each step, (N, T, D) -> (N, T), without holding all logits."""
-    with torch.no_grad():
-        rows = features.flatten(0, 1).to(head.weight.dtype)
-        size = max(1, CHUNK // len(head.weight))
-        return torch.cat([head(part).argmax(dim=1) for part in rows.split(size)]).view(
-            features.shape[:2]
-        )
 
 
 def ctc_of(kind: str, num_classes: int) -> str:

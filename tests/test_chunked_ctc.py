@@ -11,7 +11,7 @@ from small_run import run
 from torch import Tensor, nn
 
 from models import losses
-from models.losses import best_classes, chunked_ctc_loss, ctc_of, full_ctc_loss
+from models.losses import chunked_ctc_loss, ctc_of, full_ctc_loss
 from utils import recognizer
 from utils.dataset import BadRows, read_split
 from utils.recognizer import Recognizer
@@ -165,15 +165,6 @@ def test_a_head_without_bias_and_targets_without_room(batch):
     empty = (lengths, targets[:, :0], torch.zeros_like(sizes))
     wanted = full_ctc_loss(features, head, lengths, targets, empty[2])
     torch.testing.assert_close(chunked_ctc_loss(features, head, *empty), wanted)
-
-
-@pytest.mark.parametrize("chunk", [1, 5 * CLASSES, 2**23])
-def test_the_best_classes_are_those_of_all_logits(batch, monkeypatch, chunk):
-    monkeypatch.setattr(losses, "CHUNK", chunk)
-    features, head, *_ = batch
-    found = best_classes(features.bfloat16(), head)
-    assert not found.requires_grad
-    assert torch.equal(found, head(features.bfloat16().float()).argmax(dim=2))
 
 
 def test_large_charsets_take_the_chunked_one():

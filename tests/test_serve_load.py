@@ -21,6 +21,8 @@ class Held:
         self.wrapped = batcher.recognizer.network
         batcher.recognizer.network = self
 
+    holds_whole = True
+
     def num_steps(self, image):
         return self.wrapped.num_steps(image)
 
@@ -149,6 +151,7 @@ def test_an_error_of_one_wish_is_not_that_of_the_others_in_its_batch(mixed_model
 
 
 def test_pictures_of_like_widths_are_read_together():
-    assert by_width([100, 20, 30, 31, 150, 99]) == [[1, 2], [3], [5, 0], [4]]
-    assert by_width([]) == []
-    assert by_width([7]) == [[0]]
+    assert by_width([100, 20, 30, 31, 150, 99], 9) == [[1, 2], [3], [5, 0], [4]]
+    assert by_width([100, 20, 30, 31, 150, 99], 1) == [[1], [2], [3], [5], [0], [4]]
+    assert by_width([], 9) == []
+    assert by_width([7], 9) == [[0]]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from models.crnn import CRNN
 
 FORMAT = "crnn-reader"
-FORMAT_VERSION = 3
-"""2 brought the temperature; 3 the neck, and charsets that drop characters."""
+FORMAT_VERSION = 4
+"""2 brought the temperature; 3 the neck, and charsets that drop characters; 4 the head's size."""
 METADATA_KEY = "crnn"
 
 SHIPPED_MODEL = (

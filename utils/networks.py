@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +13,7 @@ from utils.checkpoint import METADATA_KEY, Header
 from utils.device import usable_cores
 from utils.errors import UserError, first_line
 from utils.picture import ImageSpec
+from utils.text.decoding import LogProbs
 
 if TYPE_CHECKING:
     import torch
@@ -32,9 +35,41 @@ class Network(Protocol):
         """What reads a batch; confidences are calibrated."""
         ...
 
+    @property
+    def holds_whole(self) -> bool:
+        """Whether `steps` are log_probs too."""
+        ...
+
+    def steps(self, images: np.ndarray, widths: np.ndarray) -> tuple[LogProbs, np.ndarray]:
+        """As `log_probs`; of a large charset as Steps, where it can do without the whole."""
+        ...
+
     def num_steps(self, image: ImageSpec) -> int:
         """Time steps of the widest picture of that kind."""
         ...
+
+
+class TorchSteps:
+    """The Steps of a network of torch, which stay on its device."""
+
+    def __init__(self, features: torch.Tensor, head: torch.nn.Linear, temperature: float):
+        from models.heads import HeadSteps
+
+        self._said = HeadSteps(features, head, temperature)
+        self.shape = (*features.shape[:2], head.out_features)
+
+    def best(self) -> np.ndarray:
+        return self._said.best.cpu().numpy()
+
+    def at(self, rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        import torch
+
+        device = self._said.best.device
+        asked = (
+            torch.from_numpy(np.ascontiguousarray(each)).to(device) for each in (rows, classes)
+        )
+        with torch.inference_mode():
+            return self._said.at(*asked).cpu().numpy()
 
 
 class TorchNetwork:
@@ -50,15 +85,42 @@ class TorchNetwork:
         self.model, self.device = model, device
         self.amp_dtype, self.temperature = amp_dtype, temperature
 
+    @property
+    def holds_whole(self) -> bool:
+        from models.heads import LARGE
+
+        return self.model.config.num_classes < LARGE
+
     def num_steps(self, image: ImageSpec) -> int:
         return int(self.model.backbone.out_width(image.width))
 
     def log_probs(self, images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with self._reading():
+            features, lengths = self._encoded(images, widths)
+            logits = self.model.head(features)
+        log_probs = (logits.float() / self.temperature).log_softmax(dim=2)
+        return log_probs.cpu().numpy(), lengths.cpu().numpy()
+
+    def steps(self, images: np.ndarray, widths: np.ndarray) -> tuple[LogProbs, np.ndarray]:
+        if self.holds_whole:
+            return self.log_probs(images, widths)
+        with self._reading():
+            features, lengths = self._encoded(images, widths)
+            steps = TorchSteps(features, self.model.head, self.temperature)
+        return steps, lengths.cpu().numpy()
+
+    def _encoded(self, images: np.ndarray, widths: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
 
         batch = torch.from_numpy(images).to(self.device)
         full = bool((widths == images.shape[3]).all())
-        true_widths = None if full else torch.from_numpy(widths).to(self.device)
+        return self.model.encode(batch, None if full else torch.from_numpy(widths).to(self.device))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Nothing learns in here, and the precision is the network's own."""
+        import torch
+
         device_type = torch.device(self.device).type
         was_training = self.model.training
         self.model.eval()
@@ -66,17 +128,20 @@ class TorchNetwork:
             torch.inference_mode(),
             torch.autocast(device_type, self.amp_dtype, enabled=self.amp_dtype is not None),
         ):
-            logits, lengths = self.model(batch, true_widths)
+            yield
         self.model.train(was_training)
-        log_probs = (logits.float() / self.temperature).log_softmax(dim=2)
-        return log_probs.cpu().numpy(), lengths.cpu().numpy()
 
 
 class ExportedNetwork:
     """A network in a file, which tells its steps by reading a blank picture."""
 
+    holds_whole = True
+
     def log_probs(self, images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
+
+    def steps(self, images: np.ndarray, widths: np.ndarray) -> tuple[LogProbs, np.ndarray]:
+        return self.log_probs(images, widths)
 
     def num_steps(self, image: ImageSpec) -> int:
         shape = (1, image.channels, image.height, image.width)

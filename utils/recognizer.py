@@ -16,6 +16,7 @@ from utils.device import pick_device, usable_cores
 from utils.networks import Network, OnnxNetwork, TorchNetwork
 from utils.picture import ImageSpec, PictureError, Source, prepare, stack
 from utils.text.charset import Charset
+from utils.text.decoding import LogProbs
 from utils.text.reading import Character, Decoder, Reading
 
 MAX_VALUES = 2**27
@@ -45,13 +46,20 @@ class Prediction:
 
 @dataclass(frozen=True)
 class BatchOutput:
-    """log_probs (N, T, C) and lengths (N,) of the pictures `indices` of the input; the others of
-    that batch stand in `errors`."""
+    """Log-probabilities and lengths (N,) of the pictures `indices` of the input; the others of
+    that batch stand in `errors`. `steps` are log_probs, or Steps if these were all that was asked
+    for."""
 
     indices: list[int]
-    log_probs: np.ndarray
+    steps: LogProbs
     lengths: np.ndarray
     errors: dict[int, str]
+
+    @property
+    def log_probs(self) -> np.ndarray:
+        """(N, T, C)"""
+        assert isinstance(self.steps, np.ndarray)
+        return self.steps
 
 
 class Recognizer:
@@ -123,26 +131,33 @@ class Recognizer:
     ) -> Iterator[Prediction]:
         """As `read`, one by one in the order of the images while the batches go on."""
         decoder = decoder or Decoder(self.charset)
-        for output in self.batches(images, batch_size):
+        whole = decoder.needs_whole or characters
+        for output in self.batches(images, batch_size, whole):
             found = {index: Prediction("", 0.0, reason) for index, reason in output.errors.items()}
             if output.indices:
-                readings = decoder.read(output.log_probs, output.lengths, characters)
+                readings = decoder.read(output.steps, output.lengths, characters)
                 for index, reading in zip(output.indices, readings, strict=True):
                     found[index] = predicted(reading, reject_below)
             yield from (found[index] for index in sorted(found))
 
-    def _fitting(self, batch_size: int) -> int:
+    def fitting(self, batch_size: int, whole: bool = True) -> int:
+        """As many pictures as that, or as MAX_VALUES log_probs are of, where these are held."""
+        if not (whole or self.network.holds_whole):
+            return batch_size
         each = self.image.width * self.charset.num_classes  # no network gives more steps
         if batch_size * each > MAX_VALUES:
             each = self.max_steps * self.charset.num_classes
         return max(1, min(batch_size, MAX_VALUES // each))
 
-    def batches(self, images: Sequence[Source], batch_size: int = 64) -> Iterator[BatchOutput]:
+    def batches(
+        self, images: Sequence[Source], batch_size: int = 64, whole: bool = True
+    ) -> Iterator[BatchOutput]:
         """Log-probabilities batch by batch; pictures are prepared on threads, two batches ahead.
 
-        Of a large charset a batch has fewer pictures: MAX_VALUES log-probabilities at most.
+        Of a large charset a batch has fewer pictures: MAX_VALUES log-probabilities at most. Who
+        can do with Steps says so by `whole`.
         """
-        batch_size = self._fitting(batch_size)
+        batch_size = self.fitting(batch_size, whole)
         with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
             ahead: deque[tuple[int, list[Future]]] = deque()
             starts = iter(range(0, len(images), batch_size))
@@ -153,9 +168,9 @@ class Recognizer:
                 if not ahead:
                     return
                 start, futures = ahead.popleft()
-                yield self._run(start, futures)
+                yield self._run(start, futures, whole)
 
-    def _run(self, start: int, futures: list[Future]) -> BatchOutput:
+    def _run(self, start: int, futures: list[Future], whole: bool) -> BatchOutput:
         pictures: dict[int, np.ndarray] = {}
         errors: dict[int, str] = {}
         for index, future in enumerate(futures, start=start):
@@ -165,12 +180,16 @@ class Recognizer:
                 errors[index] = str(error)
         if not pictures:
             return BatchOutput([], np.empty((0, 0, 0)), np.empty(0), errors)
-        log_probs, lengths = self.log_probs(list(pictures.values()))
-        return BatchOutput(list(pictures), log_probs, lengths, errors)
+        steps, lengths = self.steps(list(pictures.values()), whole)
+        return BatchOutput(list(pictures), steps, lengths, errors)
 
     def log_probs(self, pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Prepared pictures -> log_probs (N, T, C) in fp32 and lengths (N,), on the CPU."""
         return self.network.log_probs(*stack(pictures))
+
+    def steps(self, pictures: list[np.ndarray], whole: bool = False) -> tuple[LogProbs, np.ndarray]:
+        """The same, or Steps in their place, where these are enough."""
+        return self.log_probs(pictures) if whole else self.network.steps(*stack(pictures))
 
 
 def predicted(reading: Reading, reject_below: float) -> Prediction:

@@ -15,18 +15,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.recognizer import Recognizer
+from utils.text.decoding import LogProbs, Steps
 from utils.text.reading import Decoder, Reading
 
 LIKE_WIDTHS = 1.5
 """Pictures are read together where the widest is at most that much wider than the narrowest."""
 
 
-Result = tuple[Reading, np.ndarray]
-"""A reading, and its log_probs (T, C)."""
+Result = tuple[Reading, np.ndarray | None]
+"""A reading, and its log_probs (T, C) where they were asked for."""
 
 
-Seen = tuple[list[int], tuple[np.ndarray, np.ndarray] | Exception]
-"""Places of jobs that were read together, and their log_probs and lengths."""
+Seen = tuple[list[int], tuple[LogProbs, np.ndarray] | Exception]
+"""Places of jobs that were read together, and their log_probs (or Steps) and lengths."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,13 @@ class Job:
     picture: np.ndarray
     decoder: Decoder
     characters: bool
+    probabilities: bool
     done: asyncio.Future[Result]
+
+    @property
+    def needs_whole(self) -> bool:
+        """Whether log_probs of all classes are wanted, and Steps will not do."""
+        return self.characters or self.probabilities or self.decoder.needs_whole
 
 
 class Batcher:
@@ -63,9 +70,16 @@ class Batcher:
         self._task = asyncio.create_task(self._run())
         self._finishing: set[asyncio.Task[None]] = set()
 
-    async def read(self, picture: np.ndarray, decoder: Decoder, characters: bool = False) -> Result:
-        """Of a prepared picture."""
-        job = Job(picture, decoder, characters, asyncio.get_running_loop().create_future())
+    async def read(
+        self,
+        picture: np.ndarray,
+        decoder: Decoder,
+        characters: bool = False,
+        probabilities: bool = False,
+    ) -> Result:
+        """Of a prepared picture; with the log_probs of its steps, if `probabilities` is true."""
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        job = Job(picture, decoder, characters, probabilities, done)
         self._queue.put_nowait(job)
         return await job.done
 
@@ -119,15 +133,21 @@ class Batcher:
                 return wanted
 
     def _look(self, jobs: list[Job]) -> list[Seen]:
-        """What the network says of the pictures, in groups of like widths."""
+        """What the network says of the pictures, in groups of like widths that fit into memory;
+        those that want all log_probs apart from those that do not."""
         seen: list[Seen] = []
-        for places in by_width([job.picture.shape[2] for job in jobs]):
-            self._told(len(places))
-            try:
-                output = self.recognizer.log_probs([jobs[i].picture for i in places])
-                seen.append((places, output))
-            except Exception as error:
-                seen.append((places, error))
+        holds_whole = self.recognizer.network.holds_whole
+        for whole in (False, True):
+            wanted = [i for i, job in enumerate(jobs) if (job.needs_whole or holds_whole) == whole]
+            most = self.recognizer.fitting(self._max_batch, whole)
+            for group in by_width([jobs[place].picture.shape[2] for place in wanted], most):
+                places = [wanted[i] for i in group]
+                self._told(len(places))
+                try:
+                    pictures = [jobs[place].picture for place in places]
+                    seen.append((places, self.recognizer.steps(pictures, whole)))
+                except Exception as error:
+                    seen.append((places, error))
         return seen
 
     def _decode(self, jobs: list[Job], seen: list[Seen]) -> list[Result | Exception]:
@@ -137,7 +157,7 @@ class Batcher:
             if isinstance(output, Exception):
                 found |= dict.fromkeys(places, output)
                 continue
-            log_probs, lengths = output
+            steps, lengths = output
             alike: dict[tuple[int, bool], list[int]] = {}
             for row, place in enumerate(places):
                 job = jobs[place]
@@ -145,20 +165,48 @@ class Batcher:
             for rows in alike.values():
                 job = jobs[places[rows[0]]]
                 try:
-                    readings = job.decoder.read(log_probs[rows], lengths[rows], job.characters)
+                    part = of_rows(steps, rows)
+                    readings = job.decoder.read(part, lengths[rows], job.characters)
                 except Exception as error:
                     found |= {places[row]: error for row in rows}
                     continue
                 for row, reading in zip(rows, readings, strict=True):
-                    found[places[row]] = reading, log_probs[row, : lengths[row]]
+                    own = None
+                    if jobs[places[row]].probabilities and isinstance(steps, np.ndarray):
+                        own = steps[row, : lengths[row]]
+                    found[places[row]] = reading, own
         return [found[place] for place in range(len(jobs))]
 
 
-def by_width(widths: list[int]) -> list[list[int]]:
-    """Places of like widths together: padding to the widest is work on nothing."""
+def by_width(widths: list[int], most: int) -> list[list[int]]:
+    """Places of like widths together, `most` at a time: padding to the widest is wasted work."""
     groups: list[list[int]] = []
     for place in sorted(range(len(widths)), key=widths.__getitem__):
-        if not groups or widths[place] > LIKE_WIDTHS * widths[groups[-1][0]]:
+        is_full = not groups or len(groups[-1]) >= most
+        if is_full or widths[place] > LIKE_WIDTHS * widths[groups[-1][0]]:
             groups.append([])
         groups[-1].append(place)
     return groups
+
+
+def of_rows(steps: LogProbs, rows: list[int]) -> LogProbs:
+    """Those of some pictures."""
+    return steps[rows] if isinstance(steps, np.ndarray) else SomeSteps(steps, np.array(rows))
+
+
+@dataclass(frozen=True)
+class SomeSteps:
+    """The Steps of some pictures."""
+
+    steps: Steps
+    rows: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.rows), *self.steps.shape[1:])
+
+    def best(self) -> np.ndarray:
+        return self.steps.best()[self.rows]
+
+    def at(self, rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        return self.steps.at(self.rows[rows], classes)

@@ -46,7 +46,7 @@ class ReadQuery(BaseModel):
             self.decoder, self.beam_width, self.n_best,
             Constraints(self.allow, self.length, self.pattern), ignore_case=self.ignore_case,
         )  # fmt: skip
-        return Wish(self.model, decoding, self.reject_below, self.characters)
+        return Wish(self.model, decoding, self.reject_below, self.characters, self.probabilities)
 
 
 class CharacterOut(BaseModel):

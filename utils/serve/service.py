@@ -50,11 +50,13 @@ class Wish:
     decoding: Decoding = Decoding()
     reject_below: float = 0.0
     characters: bool = False
+    probabilities: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Of one picture: with which model, its size in pixels, and its log_probs (T, C)."""
+    """Of one picture: with which model, its size in pixels, and its log_probs (T, C) where its
+    probabilities were asked for."""
 
     model: str
     prediction: Prediction
@@ -162,7 +164,9 @@ class Service:
         finally:
             for batcher in batchers:
                 batcher.on_their_way -= 1
-        reading, log_probs = await self.models[name].read(picture, decoders[name], wish.characters)
+        reading, log_probs = await self.models[name].read(
+            picture, decoders[name], wish.characters, wish.probabilities
+        )
         self.metrics.pictures.labels(name, "read").inc()
         return Answer(name, predicted(reading, wish.reject_below), size, log_probs)
 

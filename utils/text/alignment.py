@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.text.charset import BLANK
+from utils.text.decoding import LogProbs, log_probs_at
 
 Targets = Sequence[Sequence[int]]
 
@@ -29,7 +30,7 @@ class _States:
 
     @classmethod
     def of(
-        cls, log_probs: np.ndarray, targets: Targets, rows: Sequence[int] | None = None
+        cls, log_probs: LogProbs, targets: Targets, rows: Sequence[int] | None = None
     ) -> _States:
         """`rows` says of which picture each target is (default: of its own)."""
         sizes = np.array([len(target) for target in targets], np.int64)
@@ -40,8 +41,7 @@ class _States:
         may_skip = np.zeros(labels.shape, bool)  # onto a new, different label
         may_skip[:, 2:] = (labels[:, 2:] != BLANK) & (labels[:, 2:] != labels[:, :-2])
         pictures = np.arange(len(targets)) if rows is None else np.array(rows, np.int64)
-        steps = np.arange(log_probs.shape[1])[:, None]
-        emitted = log_probs[pictures[:, None, None], steps, labels[:, None]].astype(np.float64)
+        emitted = log_probs_at(log_probs, pictures, labels).astype(np.float64)
         return cls(sizes, labels, may_skip, emitted)
 
     def forward(self, lengths: np.ndarray) -> np.ndarray:
@@ -84,7 +84,7 @@ class _States:
 
 
 def text_log_probs(
-    log_probs: np.ndarray,
+    log_probs: LogProbs,
     lengths: np.ndarray,
     targets: Targets,
     rows: Sequence[int] | None = None,
@@ -104,7 +104,7 @@ def text_log_probs(
 
 
 def text_probabilities(
-    log_probs: np.ndarray,
+    log_probs: LogProbs,
     lengths: np.ndarray,
     targets: Targets,
     rows: Sequence[int] | None = None,

@@ -6,7 +6,7 @@ Class 0 is the blank. log_probs are (N, T, C), lengths (N,) the true time steps.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,33 @@ from utils.text.charset import BLANK
 
 if TYPE_CHECKING:
     import torch
+
+
+@runtime_checkable
+class Steps(Protocol):
+    """log_probs (N, T, C) of a large charset, of which only what is asked for is ever held."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def best(self) -> np.ndarray:
+        """The most probable class of each step, (N, T)."""
+        ...
+
+    def at(self, rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Of classes (M, S) in the pictures rows (M,): (M, T, S)."""
+        ...
+
+
+LogProbs = np.ndarray | Steps
+
+
+def log_probs_at(log_probs: LogProbs, rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Of classes (M, S) at all steps of the pictures rows (M,): (M, T, S)."""
+    if not isinstance(log_probs, np.ndarray):
+        return log_probs.at(rows, classes)
+    steps = np.arange(log_probs.shape[1])[:, None]
+    return log_probs[rows[:, None, None], steps, classes[:, None]]
 
 
 def collapse(path: np.ndarray, lengths: np.ndarray) -> list[list[int]]:
@@ -27,13 +54,18 @@ def collapse(path: np.ndarray, lengths: np.ndarray) -> list[list[int]]:
     return [flat[end - count : end] for end, count in zip(ends, counts.tolist(), strict=True)]
 
 
-def greedy_decode(log_probs: np.ndarray | torch.Tensor, lengths: np.ndarray) -> list[list[int]]:
+def greedy_decode(log_probs: LogProbs | torch.Tensor, lengths: np.ndarray) -> list[list[int]]:
     """The collapse of the most probable path of log_probs (N, T, C): label ids of each.
 
     Of a tensor the argmax is taken on its device, and only the path (N, T) comes from there.
     """
-    path = log_probs.argmax(2)
-    return collapse(path if isinstance(path, np.ndarray) else path.cpu().numpy(), lengths)
+    if isinstance(log_probs, np.ndarray):
+        path = log_probs.argmax(2)
+    else:
+        path = (
+            log_probs.best() if isinstance(log_probs, Steps) else log_probs.argmax(2).cpu().numpy()
+        )
+    return collapse(path, lengths)
 
 
 def steps_needed(label: str) -> int:

@@ -19,7 +19,7 @@ from utils.text.beam import PRUNE, Hypothesis, prefix_beam_search
 from utils.text.case import fold_case, merge_classes
 from utils.text.charset import Charset
 from utils.text.constraints import Constraints, allowed_labels
-from utils.text.decoding import greedy_decode
+from utils.text.decoding import LogProbs, greedy_decode
 from utils.text.ngram import NgramCounts, NgramModel
 from utils.text.viterbi import best_allowed_paths
 
@@ -130,14 +130,28 @@ class Decoder:
         """Time steps at least that an allowed text takes; -1 where none is allowed."""
         return 0 if self._automaton is None else self._automaton.frames_needed()
 
+    @property
+    def needs_whole(self) -> bool:
+        """Whether it looks at more than the best path, and wants all log_probs as an array."""
+        asked = (self._classes, self._barred, self._automaton)
+        return self.decoding.decoder != "greedy" or any(each is not None for each in asked)
+
     def read(
-        self, log_probs: np.ndarray, lengths: np.ndarray, characters: bool = False
+        self, log_probs: LogProbs, lengths: np.ndarray, characters: bool = False
     ) -> list[Reading]:
-        """A Reading of each picture; `characters` also places and weighs each of them."""
-        if not len(log_probs):
+        """A Reading of each picture; `characters` also places and weighs each of them.
+
+        Steps, in place of an array, will do where neither that nor the decoder `needs_whole`.
+        """
+        if not len(lengths):
             return []
-        log_probs = self.merged(log_probs)
-        texts = self.texts(log_probs, lengths)
+        if isinstance(log_probs, np.ndarray):
+            log_probs = self.merged(log_probs)
+            texts = self.texts(log_probs, lengths)
+        else:
+            assert not self.needs_whole
+            assert not characters
+            texts = [[ids] for ids in greedy_decode(log_probs, lengths)]
         fits = [bool(found) for found in texts]
         first = [found[0] if found else [] for found in texts]
         shares = text_probabilities(log_probs, lengths, first)

@@ -47,6 +47,12 @@ class TrainOptions:
     num_layers: int = option(None, "the neck's layers (default: 2; light: 1)", above=0)
     dropout: float = option(0.1, "dropout between the neck's layers", least=0, most=1)
     neck: str = option("bilstm", "what looks at the columns together", tuple(NECKS))
+    head_size: int = option(
+        0,
+        "features that the head reads (0: all of the neck's); fewer make files of large charsets "
+        "small",
+        least=0,
+    )
     img_height: int = option(
         None,
         f"height that pictures are scaled to (default: 60; {SCENE_TEXT}, lines: 32)",

@@ -44,7 +44,8 @@ FREE_ON_RESUME = frozenset(
     }
 )
 FROM_CHECKPOINT = (
-    "backbone", "neck", "hidden_size", "num_layers", "dropout", "img_height", "img_channels"
+    "backbone", "neck", "hidden_size", "num_layers", "dropout", "head_size", "img_height",
+    "img_channels",
 )  # fmt: skip
 OVERFIT = {"dropout": 0.0, "color_jitter": 0.0, "augment": "none", "fresh": 0.0,
            "scheduler": "constant", "warmup": 0.0}  # fmt: skip

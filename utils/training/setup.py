@@ -73,6 +73,7 @@ def make_model(
         options.num_layers,
         options.dropout,
         options.neck,
+        options.head_size,
     )
     if resumed is not None:
         model, origin = resumed.build(), f"weights of {resumed.path}"

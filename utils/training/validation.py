@@ -29,11 +29,11 @@ def validate(recognizer: Recognizer, rows: Sequence[Row], batch_size: int = 250)
     """Read every row's picture by greedy decoding; an unreadable one counts as an error."""
     score, losses = Score(), 0.0
     texts = [""] * len(rows)
-    for output in recognizer.batches([row.picture for row in rows], batch_size):
+    for output in recognizer.batches([row.picture for row in rows], batch_size, whole=False):
         if output.indices:
-            found = greedy_decode(output.log_probs, output.lengths)
+            found = greedy_decode(output.steps, output.lengths)
             targets = [recognizer.charset.encode(rows[index].label) for index in output.indices]
-            truth = text_log_probs(output.log_probs, output.lengths, targets)
+            truth = text_log_probs(output.steps, output.lengths, targets)
             for index, ids, target, log_prob in zip(
                 output.indices, found, targets, truth, strict=True
             ):

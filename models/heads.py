@@ -1,0 +1,46 @@
+"""A head in chunks: what reading wants of logits (N, T, C) that are never held whole."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+CHUNK = 2**23
+"""Logits that are held at a time where not all are."""
+
+LARGE = 1000
+"""Classes from which on `chunked_ctc_loss` takes no longer than `full_ctc_loss`, on a CPU."""
+
+
+def best_classes(features: Tensor, head: nn.Linear) -> Tensor:
+    """The most probable class of each step, (N, T, D) -> (N, T)."""
+    with torch.no_grad():
+        rows = features.flatten(0, 1).to(head.weight.dtype)
+        size = max(1, CHUNK // len(head.weight))
+        return torch.cat([head(part).argmax(dim=1) for part in rows.split(size)]).view(
+            features.shape[:2]
+        )
+
+
+class HeadSteps:
+    """What a head says of features (N, T, D): of every step the best class and the sum of all, and
+    log-probabilities of those classes that are asked for. Logits are divided by the temperature.
+    """
+
+    def __init__(self, features: Tensor, head: nn.Linear, temperature: float = 1.0):
+        self._features, self._head, self._temperature = features, head, temperature
+        rows = features.flatten(0, 1)
+        best, sums = [], []
+        for part in rows.split(max(1, CHUNK // len(head.weight))):
+            logits = head(part).float() / temperature  # (size, C)
+            best.append(logits.argmax(dim=1))
+            sums.append(logits.logsumexp(dim=1))
+        self.best = torch.cat(best).view(features.shape[:2])
+        """(N, T)"""
+        self._sums = torch.cat(sums).view(features.shape[:2])
+
+    def at(self, rows: Tensor, classes: Tensor) -> Tensor:
+        """Log-probabilities (M, T, S), in fp32, of classes (M, S) in the pictures rows (M,)."""
+        weight, bias = self._head.weight[classes], self._head.bias[classes]  # (M, S, D), (M, S)
+        logits = self._features[rows] @ weight.transpose(1, 2) + bias[:, None]
+        return logits.float() / self._temperature - self._sums[rows][:, :, None]
