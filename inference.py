@@ -12,16 +12,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from utils.data.joined import sets_of
-from utils.data.widths import squeezed
 from utils.dataset import BadRows, open_dataset
 from utils.errors import UserError, run_script
 from utils.files import find_pictures, write_text
 from utils.inference_options import InferenceOptions, warn_of_idle_flags
 from utils.options import parse
-from utils.picture import Source, open_picture
+from utils.picture import Source, lying, open_picture
 from utils.reading_options import note
 from utils.recognizer import Prediction, Recognizer
 from utils.show.cases import PREDICTION_FORMATS, Case, reading_text, remark
@@ -49,12 +46,14 @@ def read_one(options: InferenceOptions) -> int:
     if not path.is_file():
         what = "it is a folder, which --mode batch reads" if path.is_dir() else "no such file"
         raise UserError(f"--image_path {path}: {what}; give the path of a picture")
-    recognizer = options.load_recognizer(options.find_model())
+    reader = options.load_reader(*options.models)
+    recognizer, decoder = reader.of(path)
     asked = options.characters or options.visualize
-    decoder = options.make_decoder(recognizer)
     [prediction] = recognizer.read([path], 1, decoder, options.reject_below, asked)
     if prediction.error:
         raise UserError(f"--image_path {path}: {prediction.error}; give another picture")
+    for sentence in reader.misdirected([path]):
+        note(f"warning: {sentence}")
     print(reading_text(prediction, options.reject_below, options.characters), end="")
     if options.visualize:
         output = Path(options.output_path or f"output/{path.stem}_reading.png")
@@ -67,9 +66,7 @@ def visualize(recognizer: Recognizer, path: Path, prediction: Prediction, output
     from utils.show.plots import plot_reading
 
     found = next(recognizer.batches([path]))
-    picture = open_picture(path, channels=3)
-    if recognizer.image.direction == "vertical":
-        picture = picture.transpose(Image.Transpose.ROTATE_90)
+    picture = lying(open_picture(path, channels=3), recognizer.image)
     log_probs = found.log_probs[0, : found.lengths[0]]  # (1, T, C) -> (length, C)
     plot_reading(picture, log_probs, recognizer.charset, prediction, output)
 
@@ -77,9 +74,10 @@ def visualize(recognizer: Recognizer, path: Path, prediction: Prediction, output
 def read_folder(options: InferenceOptions) -> int:
     folder = Path(options.image_dir or "")
     pictures = find_pictures(folder, options.recursive)
-    recognizer = options.load_recognizer(options.find_model())
-    decoder = options.make_decoder(recognizer)
-    predictions, speed = options.read(recognizer, decoder, pictures, options.characters)
+    reader = options.load_reader(*options.models)
+    for sentence in reader.misdirected(pictures):
+        note(f"warning: {sentence}")
+    predictions, speed = options.read(reader, pictures, options.characters)
     cases = [
         Case.of(path.relative_to(folder).as_posix(), prediction)
         for path, prediction in zip(pictures, predictions, strict=True)
@@ -108,17 +106,19 @@ def evaluate(options: InferenceOptions) -> int:
             note(f"left out: {name}: no picture is in it")
     bad_rows.settle()
     left_out = list(bad_rows.sentences)
-    models = [Path(path) for path in options.compare] or [options.find_model()]
-    readers = [options.load_recognizer(model) for model in models]
-    decoders = [options.make_decoder(reader) for reader in readers]
+    models = [[path] for path in options.models] if options.compare else [options.models]
+    readers = [options.load_reader(*paths) for paths in models]
+    names = [" and ".join(map(str, paths)) for paths in models]
     pictures: list[Source] = [row.picture for row in rows]
+    for reader in readers:
+        reader.check_one_charset()
     alike = Alike.of(options.alike) if options.alike else Alike()
     name = f"{data.root}" if data.is_one_split else f"{data.root}, split {options.split}"
     evaluations: list[Evaluation] = []
-    for model, reader, decoder in zip(models, readers, decoders, strict=True):
-        for sentence in squeezed(rows, reader.image):
+    for model, reader in zip(names, readers, strict=True):
+        for sentence in (*reader.squeezed(rows), *reader.misdirected(pictures)):
             note(f"{model}: {sentence}")
-        predictions, speed = options.read(reader, decoder, pictures)
+        predictions, speed = options.read(reader, pictures)
         if not evaluations:
             errors = [prediction.error for prediction in predictions]
             for sentence in bad_rows.settle_pictures(rows, errors):
@@ -127,10 +127,11 @@ def evaluate(options: InferenceOptions) -> int:
             Case.of(row.path.relative_to(data.root).as_posix(), prediction, row.label)
             for row, prediction in zip(rows, predictions, strict=True)
         ]
-        unknown = reader.charset.missing(reader.charset.fold(row.label) for row in rows)
+        charset, decoder = reader.across[0].charset, reader.across[1]
+        unknown = charset.missing(charset.fold(row.label) for row in rows)
         evaluations.append(
             Evaluation(
-                str(model), name, cases, left_out, unknown, alike, decoder.charset.fold,
+                model, name, cases, left_out, unknown, alike, decoder.charset.fold,
                 sets, protocol_of(decoder.charset),
             )
         )  # fmt: skip

@@ -191,13 +191,13 @@ def test_batch_size_is_what_the_network_gets(
     model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     sizes = []
-    log_probs = Recognizer.log_probs
+    steps = Recognizer.steps
 
-    def spy(self: Recognizer, pictures: list) -> tuple:
+    def spy(self: Recognizer, pictures: list, whole: bool) -> tuple:
         sizes.append(len(pictures))
-        return log_probs(self, pictures)
+        return steps(self, pictures, whole)
 
-    monkeypatch.setattr(Recognizer, "log_probs", spy)
+    monkeypatch.setattr(Recognizer, "steps", spy)
     read_folder(model, folder, tmp_path / "t.tsv", "--batch_size", 3)
     assert sizes == [2, 2]  # the third of the five pictures is bad
 

@@ -9,6 +9,7 @@ from utils.dataset import SPLITS
 from utils.errors import UserError
 from utils.files import check_output_file
 from utils.options import Parsed, option
+from utils.picture import DIRECTIONS
 from utils.reading_options import ReadingOptions, note
 from utils.show.cases import PREDICTION_FORMATS
 from utils.show.evaluation import EVALUATION_FORMATS
@@ -33,6 +34,15 @@ USED_BY = dict.fromkeys(OF_EVALUATE, ("evaluate",)) | {
 @dataclass(frozen=True)
 class InferenceOptions(ReadingOptions):
     mode: str = option("single", "one picture, a folder, or a labelled set", MODES)
+    horizontal: str | None = option(
+        None, "with --vertical, in place of --model_path: checkpoint for lines across"
+    )
+    vertical: str | None = option(None, "with --horizontal: checkpoint for lines down")
+    direction: str = option(
+        "auto",
+        "which of these two reads: auto goes by each picture's shape",
+        ("auto", *DIRECTIONS),
+    )
     image_path: str | None = option(None, "single: the picture")
     visualize: bool = option(False, "single: save a picture of how it was read")
     image_dir: str | None = option(None, "batch: the folder of pictures")
@@ -73,6 +83,11 @@ class InferenceOptions(ReadingOptions):
             found.append(f"--recursive goes with --mode batch, not {self.mode}; leave it out")
         if self.output_path:
             found += self._output_problems(Path(self.output_path))
+        pair = (self.horizontal, self.vertical)
+        if None in pair and pair != (None, None):
+            found.append("--horizontal and --vertical go together: give both, or --model_path")
+        if pair != (None, None) and (self.model_path or self.compare):
+            found.append("--horizontal and --vertical fight --model_path and --compare: leave out")
         if self.compare and (len(self.compare) != 2 or self.model_path or self.output_path):
             found.append(
                 f"--compare {' '.join(self.compare)}: expected two checkpoints, and neither "
@@ -85,6 +100,16 @@ class InferenceOptions(ReadingOptions):
             except UserError as error:
                 found.append(f"--{name} {error}")
         return found
+
+    @property
+    def models(self) -> list[Path]:
+        """One, those to compare, or the two of which a picture's shape chooses."""
+        if self.compare:
+            return [Path(path) for path in self.compare]
+        if self.horizontal and self.vertical:
+            pair = {"horizontal": Path(self.horizontal), "vertical": Path(self.vertical)}
+            return [*pair.values()] if self.direction == "auto" else [pair[self.direction]]
+        return [self.find_model()]
 
     def _output_problems(self, path: Path) -> list[str]:
         try:
@@ -109,5 +134,7 @@ def warn_of_idle_flags(parsed: Parsed[InferenceOptions]) -> None:
         works = options.mode in USED_BY.get(name, MODES)
         if name in parsed.given and works and not listed:
             note(f"warning: --{name} has no effect without --output_path FILE{listing}")
+    if "direction" in parsed.given and not options.horizontal:
+        note("warning: --direction has no effect without --horizontal and --vertical")
     if options.mode == "single" and options.output_path and not options.visualize:
         note("warning: --output_path has no effect in --mode single without --visualize")

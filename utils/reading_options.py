@@ -10,11 +10,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from utils.by_shape import Reader
 from utils.checkpoint import SHIPPED_MODEL, file_kind
 from utils.device import DEVICES, set_threads
 from utils.errors import UserError
 from utils.options import option
-from utils.picture import Source
+from utils.picture import DIRECTIONS, Source
 from utils.recognizer import Prediction, Recognizer
 from utils.text.constraints import PATTERN_HELP, Constraints, split_pattern
 from utils.text.presets import SMALL
@@ -99,23 +100,29 @@ class ReadingOptions:
 
     def read(
         self,
-        recognizer: Recognizer,
-        decoder: Decoder,
+        reader: Reader,
         pictures: Sequence[Source],
         characters: bool = False,
     ) -> tuple[list[Prediction], str]:
         """Predictions in order, with a progress bar, and a phrase that says how fast they came."""
         start = time.perf_counter()
-        stream = recognizer.stream(
-            pictures, self.batch_size, decoder, self.reject_below, characters
-        )
+        stream = reader.stream(pictures, self.batch_size, self.reject_below, characters)
         predictions = list(tqdm(stream, total=len(pictures), unit="picture", disable=None))
         seconds = time.perf_counter() - start
         return predictions, f"{len(pictures) / seconds:,.0f} pictures/s"
 
-    def make_decoder(self, recognizer: Recognizer) -> Decoder:
-        """UserError where the flags do not go with the model's charset or width."""
-        return decoder_for(recognizer, self.decoding)
+    def load_reader(self, *model_paths: Path) -> Reader:
+        """One checkpoint, or that for lines across and that for lines down. UserError where they
+        are not, and where the flags do not go with a model's charset or width."""
+        readers = [self.load_recognizer(path) for path in model_paths]
+        if len(readers) > 1:
+            for path, reader, direction in zip(model_paths, readers, DIRECTIONS, strict=True):
+                if reader.image.direction != direction:
+                    raise UserError(
+                        f"--{direction} {path}: it was trained on {reader.image.direction} lines; "
+                        "change the two, or give another"
+                    )
+        return Reader(*((reader, decoder_for(reader, self.decoding)) for reader in readers))
 
 
 def decoder_for(recognizer: Recognizer, decoding: Decoding) -> Decoder:

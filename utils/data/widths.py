@@ -1,4 +1,5 @@
-"""How wide pictures come out that keep their ratio, so that batches are of like widths."""
+"""The shapes of pictures: widths at their own ratio, so that batches are of like ones, and whether
+they lie as the reader wants them."""
 
 from __future__ import annotations
 
@@ -9,10 +10,16 @@ import numpy as np
 from tqdm import tqdm
 
 from utils.dataset import Row
-from utils.picture import ImageSpec, PictureError, picture_size, width_at_ratio
+from utils.picture import ImageSpec, PictureError, Source, picture_size, width_at_ratio
 
 AT_ONCE = 4096
 """Rows that are looked at together: a pool holds all that it is given."""
+
+LYING = 2
+"""Ratio from which on a picture is a line of one direction, and of no other."""
+
+LOOKED_AT = 500
+"""Pictures whose shapes tell those of all."""
 
 
 def of_like_widths(widths: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:
@@ -53,4 +60,27 @@ def squeezed(rows: Sequence[Row], spec: ImageSpec) -> list[str]:
     return [
         f"{count:,} of {len(rows):,} pictures are wider than {spec.width} at height {spec.height} "
         f"and are squeezed, most of all {rows[int(np.argmax(widths))].where}"
+    ]
+
+
+def misdirected(pictures: Sequence[Source], spec: ImageSpec) -> list[str]:
+    """A sentence, or none, on pictures that look like lines of the other direction: longer that way
+    by more than LYING. Of many, some are looked at."""
+    some = pictures[:: max(1, len(pictures) // LOOKED_AT)]
+    found = 0
+    for picture in some:
+        try:
+            width, height = picture_size(picture)
+        except PictureError:
+            continue
+        along, across = (height, width) if spec.direction == "vertical" else (width, height)
+        found += across > LYING * along
+    if 2 * found <= len(some):
+        return []
+    seen = "wide as high" if spec.direction == "vertical" else "high as wide"
+    reads = "from top to bottom" if spec.direction == "vertical" else "from left to right"
+    other = "horizontal" if spec.direction == "vertical" else "vertical"
+    return [
+        f"{found:,} of {len(some):,} pictures are more than {LYING} times as {seen}, and this "
+        f"reader reads {reads}; lines like these need one of --direction {other}"
     ]

@@ -9,8 +9,7 @@ from pathlib import Path
 from utils.checkpoint import SHIPPED_MODEL
 from utils.device import DEVICES
 from utils.options import option
-
-DIRECTIONS = ("horizontal", "vertical")
+from utils.picture import DIRECTIONS
 
 
 @dataclass(frozen=True)

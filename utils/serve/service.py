@@ -16,12 +16,12 @@ from PIL import Image
 
 from utils.device import usable_cores
 from utils.errors import UserError
-from utils.picture import PictureError, decode_picture, prepare
+from utils.picture import DIRECTIONS, PictureError, decode_picture, prepare
 from utils.reading_options import decoder_for
 from utils.recognizer import Prediction, Recognizer, predicted
 from utils.serve.batcher import Batcher
 from utils.serve.metrics import Metrics
-from utils.serve.options import DIRECTIONS, ServeOptions
+from utils.serve.options import ServeOptions
 from utils.text.reading import Decoder, Decoding
 
 MOST_DECODERS = 256
