@@ -75,10 +75,10 @@ def test_each_picture_goes_to_the_reader_for_its_shape(pair, folder, tmp_path, c
         for reader, path in zip([down, across, across, down, across], paths, strict=True)
     ]
     assert found == [*wanted, ""]
-    assert [set(text) <= set("xyz") for text in wanted] == [True, False, False, True, False]
+    assert [bool(set("xyz") & set(text)) for text in wanted] == [True, False, False, True, False]
     for path, text in zip(paths, wanted, strict=True):
         assert inference.main(["--image_path", str(path), *flags(pair)]) == 0
-        assert capsys.readouterr().out.startswith(text)
+        assert capsys.readouterr().out.startswith(f"text: {text} ")
     reader = Reader((across, Decoder(across.charset)), (down, Decoder(down.charset)))
     some = list(reader.stream(paths, 2, 0.0, False))
     assert [each.text for each in some] == wanted
