@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageFont
 
+from tests.small_fonts import font_file
 from utils.dataset import Row
 from utils.errors import UserError
 from utils.show import contact_sheet
@@ -73,9 +74,26 @@ def test_any_unicode_caption_is_drawn(tmp_path):
     ("caption", "escaped"),
     [("\u4e2d", "\\u4e2d"), ("\x00", "\\u0000"), ("\U0001f600", "\\U0001f600")],
 )
-def test_what_the_font_lacks_is_escaped(tmp_path, caption, escaped):
+def test_what_no_font_has_is_escaped(tmp_path, monkeypatch, caption, escaped):
+    monkeypatch.setattr(contact_sheet, "_installed", list)
+    contact_sheet._piece.cache_clear()
     drawn = sheet(tmp_path / "a.png", [grey()], [caption])
     assert drawn.tobytes() == sheet(tmp_path / "b.png", [grey()], [escaped]).tobytes()
+
+
+def test_fonts_of_this_machine_draw_what_the_usual_one_lacks(tmp_path, monkeypatch):
+    monkeypatch.setattr(contact_sheet, "_installed", list)
+    contact_sheet._piece.cache_clear()
+    escaped = sheet(tmp_path / "a.png", [grey()], ["a中b国"])
+    font = ImageFont.truetype(font_file(tmp_path / "one.ttf", "中"), 16)
+    monkeypatch.setattr(contact_sheet, "_installed", lambda: [font])
+    contact_sheet._piece.cache_clear()
+    drawn = sheet(tmp_path / "b.png", [grey()], ["a中b国"])
+    assert drawn.tobytes() != escaped.tobytes()
+    assert contact_sheet._piece("中") == ("中", font)
+    assert contact_sheet._piece("国")[0] == "\\u56fd"
+    assert contact_sheet._piece("a")[1] is contact_sheet._font()
+    contact_sheet._piece.cache_clear()
 
 
 def test_captions_are_laid_out_the_same_way_on_every_machine(tmp_path, monkeypatch):
@@ -86,7 +104,7 @@ def test_captions_are_laid_out_the_same_way_on_every_machine(tmp_path, monkeypat
 
     monkeypatch.setattr(ImageFont, "load_default", raqm)
     contact_sheet._font.cache_clear()
-    contact_sheet._drawable.cache_clear()
+    contact_sheet._piece.cache_clear()
     assert contact_sheet._font().layout_engine == ImageFont.Layout.BASIC
     sheet(tmp_path / "a.png", [grey()], ["a\u200db\r"])
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -11,6 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from utils.dataset import Row
 from utils.files import atomic_write
 from utils.picture import PictureError, Source, open_picture
+from utils.show.plots import font_files, installed_fonts
+from utils.synth.fonts import NO_CHARACTER
 
 FONT_SIZE = 16
 LINE_HEIGHT = 22
@@ -30,7 +34,7 @@ def write_contact_sheet(
     """Write a grid of pictures (one or more) as a PNG, whole or not at all.
 
     Every picture is scaled, its ratio kept, into a cell as large as the largest of them. A caption
-    may have several lines; what the font cannot draw stands in it as \\uXXXX, and a line that is
+    may have several lines; what no font here can draw stands in it as \\uXXXX, and a line that is
     too long for its cell is cut. `colours` are those of the captions; None: black.
     """
     width = _within(max(picture.width for picture in pictures), CELL_WIDTHS)
@@ -50,7 +54,7 @@ def write_contact_sheet(
         )
         for number, line in enumerate(caption.split("\n")):
             middle = (left + width / 2, top + height + (number + 0.5) * LINE_HEIGHT)
-            draw.text(middle, _fitting(line, width), fill=colour, font=_font(), anchor="mm")
+            _write(draw, middle, line, width, colour)
     with atomic_write(path) as file:
         sheet.save(file, format="PNG")
 
@@ -83,6 +87,10 @@ def _scaled(picture: Image.Image, width: int, height: int) -> Image.Image:
     return picture.resize(size, Image.Resampling.BICUBIC)
 
 
+Piece = tuple[str, ImageFont.FreeTypeFont]
+"""Of a caption, and the font that draws it."""
+
+
 @cache
 def _font() -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(FONT_SIZE)
@@ -92,21 +100,51 @@ def _font() -> ImageFont.FreeTypeFont:
 
 
 @cache
-def _drawable(character: str) -> str:
-    """The character, or its escape where the font lacks it (combining marks, surrogates, ...)."""
-    missing_glyph = bytes(_font().getmask("\U0010ffff"))
-    if bytes(_font().getmask(character)) != missing_glyph:
-        return character
+def _installed() -> list[ImageFont.FreeTypeFont]:
+    """Those of this machine that draw what the usual font lacks."""
+    paths = font_files(installed_fonts())
+    return [ImageFont.truetype(path, FONT_SIZE, 0, "", ImageFont.Layout.BASIC) for path in paths]
+
+
+def _has(font: ImageFont.FreeTypeFont, character: str) -> bool:
+    return bytes(font.getmask(character)) != bytes(font.getmask(NO_CHARACTER))
+
+
+@cache
+def _piece(character: str) -> Piece:
+    """The character, or its escape where no font has it (combining marks, surrogates, ...)."""
+    if _has(_font(), character):
+        return character, _font()
+    if character.isprintable():
+        for font in _installed():
+            if _has(font, character):
+                return character, font
     code = ord(character)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}", _font()
 
 
-def _fitting(line: str, width: int) -> str:
-    """The line as the font can draw it, cut to a width in pixels."""
+def _write(
+    draw: ImageDraw.ImageDraw, middle: tuple[float, float], line: str, width: int, colour: str
+) -> None:
+    """A line around that point, cut to a width in pixels."""
     most = width // 3  # no character is narrower than 3 pixels
-    shown = "".join(_drawable(character) for character in line[: most + 1])[: most + 1]
-    if _font().getlength(shown) <= width:
-        return shown
-    while shown and _font().getlength(shown + "...") > width:
-        shown = shown[:-1]
-    return shown + "..."
+    pieces = [_piece(character) for character in line[: most + 1]]
+    if _length(pieces) > width:
+        dots = ("...", _font())
+        while pieces and _length([*pieces, dots]) > width:
+            text, font = pieces.pop()
+            if len(text) > 1:  # of an escape, as much as there is room for
+                pieces.append((text[:-1], font))
+        pieces.append(dots)
+    x = middle[0] - _length(pieces) / 2
+    for font, group in groupby(pieces, key=itemgetter(1)):
+        text = "".join(text for text, _ in group)
+        draw.text((x, middle[1]), text, fill=colour, font=font, anchor="lm")
+        x += font.getlength(text)
+
+
+def _length(pieces: list[Piece]) -> float:
+    return sum(
+        font.getlength("".join(text for text, _ in group))
+        for font, group in groupby(pieces, key=itemgetter(1))
+    )

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 FONTS = (
     "DejaVu Sans",  # comes with matplotlib; the others draw Chinese where they are installed
     "Noto Sans CJK SC",
+    "Noto Sans CJK JP",  # the first face of that collection, which is all that matplotlib lists
     "Noto Sans SC",
     "Source Han Sans SC",
     "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
     "Microsoft YaHei",
     "SimHei",
     "PingFang SC",
@@ -122,6 +124,17 @@ def installed_fonts() -> list[str]:
 
     there = {font.name for font in fontManager.ttflist}
     return [name for name in FONTS if name in there]
+
+
+def font_files(names: list[str]) -> list[str]:
+    """Of each, the file whose weight is nearest to the usual one."""
+    from matplotlib.font_manager import fontManager
+
+    files = {}
+    for name in names:
+        own = [font for font in fontManager.ttflist if font.name == name]
+        files[name] = min(own, key=lambda font: fontManager.score_weight(font.weight, 400)).fname
+    return list(files.values())
 
 
 def drawable(text: str, fonts: list[str]) -> str:
