@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,16 @@ CHUNK = 2**23
 
 LARGE = 1000
 """Classes from which on `chunked_ctc_loss` takes no longer than `full_ctc_loss`, on a CPU."""
+
+
+def start_with_blanks(head: nn.Linear) -> None:
+    """A new head of many classes: the blank (class 0) is as likely as all others together.
+
+    Where all classes are alike, the first thousands of steps go by until most are blank: their loss
+    is T log C, and its gradient drowns that of the characters.
+    """
+    with torch.no_grad():
+        head.bias[0] = math.log(max(head.out_features - 1, 1))
 
 
 def best_classes(features: Tensor, head: nn.Linear) -> Tensor:

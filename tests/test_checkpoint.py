@@ -103,7 +103,7 @@ def test_both_kinds_hold_the_same_header(tmp_path: Path, weights):
     assert set(content) == {"header", "model"}
     assert content["header"] == metadata["crnn"]
     values = json.loads(metadata["crnn"])
-    assert (values["format"], values["format_version"]) == ("crnn-reader", 3)
+    assert (values["format"], values["format_version"]) == ("crnn-reader", 4)
     assert values["charset"] == {
         "characters": 'a京é"', "name": "two words", "alike": [], "drops": False
     }  # fmt: skip

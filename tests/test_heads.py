@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from utils.text.charset import Charset
 from utils.text.constraints import Constraints
 from utils.text.decoding import greedy_decode
 from utils.text.reading import Decoder, Decoding
+from utils.training.weights import initial_model, new_head
 
 MANY = Charset("".join(map(chr, range(0x4E00, 0x4E00 + 1500))), "many")
 SPEC = ImageSpec(32, 96, mean=(0.9,), std=(0.2,))
@@ -137,3 +140,18 @@ def test_a_narrow_head_has_two_factors(network):
     plain = build_model(ModelConfig("light", 63, 32, 1, 16, 1))
     assert plain.narrow is None
     assert not any(name.startswith("narrow") for name in plain.state_dict())
+
+
+def test_a_new_head_of_many_classes_starts_with_blanks():
+    torch.manual_seed(0)
+    features = torch.randn(50, 12)
+    many = new_head(12, MANY.num_classes)
+    shares = many(features).softmax(dim=1)[:, 0]
+    assert 0.3 < float(shares.detach().mean()) < 0.7
+    config = ModelConfig("light", MANY.num_classes, 32, 1, 16, 1)
+    model, _ = initial_model(config, MANY, None, False, None)
+    assert float(model.head.bias[0]) == pytest.approx(math.log(1500), abs=1e-5)
+    torch.manual_seed(0)
+    few, plain = new_head(12, 63), nn.Linear(12, 63)
+    assert few.bias.abs().max() < 1
+    assert few.weight.shape == plain.weight.shape

@@ -133,3 +133,34 @@ def test_groups_that_are_none_are_told_before_all_else(tiny_data: Path, tmp_path
     with pytest.raises(UserError, match="--alike 0: '0' is no group"):
         run(tiny_data, tmp_path / "run", "--alike", "0")
     assert not (tmp_path / "run").exists()
+
+
+def test_labels_in_nfc(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """An e and an accent of its own are one character to the reader, and in its scores."""
+    (tiny_data / "dataset.json").unlink()
+    for name in ("train", "val", "test"):
+        path = tiny_data / name / "labels.txt"
+        names = [row.split("\t")[0] for row in path.read_text(encoding="utf-8").splitlines()]
+        texts = ["caf\u00e9" if index % 2 else "cafe\u0301" for index in range(len(names))]
+        rows = [f"{row}\t{text}\n" for row, text in zip(names, texts, strict=True)]
+        path.write_text("".join(rows), encoding="utf-8")
+    assert run(tiny_data, tmp_path / "plain", "--num_epochs", "1") == 0
+    plain = load_checkpoint(tmp_path / "plain" / "best.pth").header.charset
+    assert plain.characters == "acef\u00e9\u0301"
+    assert run(tiny_data, tmp_path / "run", "--num_epochs", "1", "--label_nfc") == 0
+    path = tmp_path / "run" / "best.pth"
+    charset = load_checkpoint(path).header.charset
+    assert (charset.characters, charset.nfc) == ("acf\u00e9", True)
+    tuned = ("--init_from", str(path), "--num_epochs", "1")
+    assert run(tiny_data, tmp_path / "tuned", *tuned) == 0
+    assert load_checkpoint(tmp_path / "tuned" / "best.pth").header.charset == charset
+    words = ("--mode", "evaluate", "--model_path", str(path), "--data_root", str(tiny_data))
+    capsys.readouterr()
+    assert inference.main([*words, "--device", "cpu"]) == 0
+    told = capsys.readouterr().out
+    assert "labels in NFC" in told
+    assert "outside the model's charset" not in told
+    (tmp_path / "kelvin.txt").write_text("a\nc\nf\n\u00e9\n\u212a", encoding="utf-8")
+    words = ("--label_nfc", "--charset_file", str(tmp_path / "kelvin.txt"))
+    with pytest.raises(UserError, match="--label_nfc: charset kelvin has 1 characters that NFC"):
+        run(tiny_data, tmp_path / "other", *words)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 FORMAT = "crnn-reader"
 FORMAT_VERSION = 4
-"""2 brought the temperature; 3 the neck, and charsets that drop characters; 4 the head's size."""
+"""2 brought the temperature; 3 the neck, and charsets that drop characters; 4 the head's size, and
+labels in NFC."""
 METADATA_KEY = "crnn"
 
 SHIPPED_MODEL = (
@@ -84,6 +85,7 @@ class Header:
                 known.pop("name"),
                 tuple(known.pop("alike", ())),
                 known.pop("drops", False),
+                known.pop("nfc", False),
             )
             if known:
                 raise ValueError(f"a charset with {', '.join(known)}")

@@ -51,4 +51,4 @@ class Alike:
         others = {ch for group in groups for ch in group[1:]}
         kept = "".join(ch for ch in charset.characters if ch not in others)
         name = f"{charset.name}, alike as one" if groups else charset.name
-        return Charset(kept, name, tuple(groups), charset.drops)
+        return Charset(kept, name, tuple(groups), charset.drops, charset.nfc)

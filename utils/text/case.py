@@ -49,7 +49,7 @@ def fold_case(
     how = f", {'ignoring' if convert is None else convert.__name__} case"
     name = charset.name.removesuffix(how) + how
     folded = Charset("".join(names.values()), name, tuple(alike))
-    folded = replace(folded, drops=charset.drops)
+    folded = replace(folded, drops=charset.drops, nfc=charset.nfc)
     numbers = [folded.encode(names[find(label)])[0] for label in range(1, charset.num_classes)]
     return folded, np.array([BLANK, *numbers])
 

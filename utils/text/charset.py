@@ -23,13 +23,15 @@ class Charset:
     """Ordered characters (code points); the id of characters[i] is i + 1, 0 is the blank.
 
     Of each group in `alike`, the first is one of the characters and stands for the others too.
-    Where it `drops`, labels lose every other character; elsewhere those are errors.
+    Where it `drops`, labels lose every other character; elsewhere those are errors. Where it is
+    `nfc`, labels come in Unicode's form NFC, in which é is one character.
     """
 
     characters: str
     name: str = "custom"
     alike: tuple[str, ...] = ()
     drops: bool = False
+    nfc: bool = False
 
     def __post_init__(self) -> None:
         repeated = [ch for ch, count in Counter(self.characters).items() if count > 1]
@@ -71,8 +73,9 @@ class Charset:
         return next((group for group in self.alike if group[0] == character), character)
 
     def fold(self, text: str) -> str:
-        """A label as `decode` would give it back: of alike characters always the first, and without
-        the others if the charset drops them."""
+        """A label as `decode` would give it back: in NFC if the charset is, of alike characters
+        always the first, and without the others if the charset drops them."""
+        text = unicodedata.normalize("NFC", text) if self.nfc else text
         return "".join(
             [
                 self.characters[self._ids[ch] - 1] if ch in self._ids else ch
@@ -97,6 +100,7 @@ def protocol_of(charset: Charset) -> str:
     if charset.alike:
         words.append(f"one for each of {len(charset.alike)} groups such as {charset.alike[0]}")
     words.append("others dropped from labels" if charset.drops else "others are errors")
+    words += ["labels in NFC"] * charset.nfc
     return ", ".join(words)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
@@ -12,7 +13,7 @@ from utils.errors import UserError
 from utils.synth.recipes import kind_of
 from utils.text.alike import Alike
 from utils.text.case import fold_case
-from utils.text.charset import Charset
+from utils.text.charset import Charset, sample
 from utils.training.labels import check_known, data_charset
 from utils.training.weights import changed_charset
 
@@ -26,9 +27,12 @@ def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | No
     drawn = [data.recipe.characters] if options.fresh > 0 and data.recipe is not None else []
     own = data.recipe if options.fresh_root is None else None
 
+    is_nfc = options.label_nfc or bool(init_from and init_from.header.charset.nfc)
+
     def texts() -> Iterator[str]:
         """Made anew for each use: a set may have millions of labels."""
-        return chain((row.label for row in chain(data.rows, data.replayed)), drawn)
+        labels = chain((row.label for row in chain(data.rows, data.replayed)), drawn)
+        return (unicodedata.normalize("NFC", label) for label in labels) if is_nfc else labels
 
     found = data_charset(options.charset, options.charset_file, own, texts())
     charset = as_labels_are_written(found, options)
@@ -58,10 +62,20 @@ def choose_charset(options: TrainOptions, data: Data, init_from: Checkpoint | No
 
 
 def as_labels_are_written(charset: Charset, options: TrainOptions) -> Charset:
-    """The charset with --alike, --label_case and --label_drop."""
+    """The charset with --alike, --label_case, --label_drop and --label_nfc."""
     if options.alike is not None:
         charset = Alike.of(options.alike).fold_charset(charset)
     if options.label_case != "keep":
         convert = {"lower": str.lower, "upper": str.upper}[options.label_case]
         charset, _ = fold_case(charset, convert)
-    return charset if options.label_drop is None else replace(charset, drops=options.label_drop)
+    if options.label_drop is not None:
+        charset = replace(charset, drops=options.label_drop)
+    if options.label_nfc is not None:
+        charset = replace(charset, nfc=options.label_nfc)
+    never = [ch for ch in charset.characters if charset.nfc and ch != charset.fold(ch)]
+    if never:
+        raise UserError(
+            f"--label_nfc: charset {charset.name} has {len(never):,} characters that NFC writes "
+            f"otherwise ({sample(never)}); leave them out of it, or leave the flag out"
+        )
+    return charset

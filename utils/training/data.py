@@ -66,7 +66,7 @@ class Data:
     def folded(self, charset: Charset) -> Data:
         """With the labels as a reader of that charset writes them; those of which nothing is left
         are left out, named."""
-        if not (charset.alike or charset.drops):
+        if not (charset.alike or charset.drops or charset.nfc):
             return self
         splits = (self.train, self.val)
         empty = [row.where for rows in splits for row in rows if not charset.fold(row.label)]

@@ -90,6 +90,11 @@ class TrainOptions:
         "labels lose the characters that the charset has not got, counted and told (default: off, "
         "or as --init_from has it)",
     )
+    label_nfc: bool | None = option(
+        None,
+        "labels in Unicode's form NFC, in which é is always one character (default: off, or as "
+        "--init_from has it)",
+    )
     pretrained: bool = option(True, f"ImageNet weights, for backbones that have them ({IMAGENET})")
     pretrained_path: str | None = option(
         None, "backbone weights from a torchvision state_dict file"

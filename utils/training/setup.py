@@ -36,7 +36,7 @@ from utils.training.state import (
     keep_previous_run,
     seed_everything,
 )
-from utils.training.weights import RANDOM_WEIGHTS, initial_model
+from utils.training.weights import RANDOM_WEIGHTS, initial_model, new_head
 
 if TYPE_CHECKING:
     from utils.training.options import TrainOptions
@@ -203,7 +203,7 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         spec,
         charset,
         model,
-        nn.Linear(model.backbone.out_channels, charset.num_classes),
+        new_head(model.backbone.out_channels, charset.num_classes),
         origin,
         backbone_lr,
         device,

@@ -12,6 +12,7 @@ from torch import nn
 
 from models.config import ModelConfig
 from models.crnn import CRNN
+from models.heads import LARGE, start_with_blanks
 from models.registry import backbone_entry, build_model
 from models.transfer import carry_head, fit_picture, load_backbone
 from utils.checkpoint import Checkpoint
@@ -54,6 +55,8 @@ def initial_model(
 ) -> tuple[CRNN, str]:
     """The model to train and a sentence on where its weights come from."""
     model = build_model(config)
+    if config.num_classes >= LARGE:
+        start_with_blanks(model.head)
     if init_from is not None:
         kept = _take_over(model, init_from, charset)
         return model, f"weights of {init_from.path}, {kept} of {len(charset)} characters known"
@@ -65,6 +68,14 @@ def initial_model(
         load_backbone(model, _download(weights))
         return model, f"ImageNet weights of torchvision ({weights})"
     return model, RANDOM_WEIGHTS
+
+
+def new_head(num_features: int, num_classes: int) -> nn.Linear:
+    """Random weights; of a large charset, the blank before all others."""
+    head = nn.Linear(num_features, num_classes)
+    if num_classes >= LARGE:
+        start_with_blanks(head)
+    return head
 
 
 def _take_over(model: CRNN, checkpoint: Checkpoint, charset: Charset) -> int:
