@@ -11,8 +11,8 @@ import pytest
 from tests.small_fonts import collection_file, font_file
 from utils.errors import UserError
 from utils.synth import faces as module
-from utils.synth.faces import Faces, outlines_at
-from utils.synth.fonts import Face, all_faces, glyph_problems, without_glyph
+from utils.synth.faces import Faces, glyph_problems, outlines_at, without_glyph
+from utils.synth.fonts import Face, all_faces
 
 
 def test_a_collection_has_several_faces(tmp_path):
@@ -79,6 +79,9 @@ def test_what_a_face_says_and_has_no_ink_for_is_not_drawn(tmp_path):
     assert glyphs is not None
     assert glyphs[1] is None
     assert without_glyph("甲丙 丁", [(path, 0)]) == ["丙", "丁"]
+    other = font_file(tmp_path / "own.ttf", "\ue000")
+    assert without_glyph("\ue000", [(other, 0)]) == []
+    assert without_glyph("\ue000甲", [(other, 0), (path, 0)]) == ["\ue000"]
     [problem] = glyph_problems("甲丙丁", [(path, 0)], "do without")
     assert "none of 1 has '丙丁' (2 of 3 characters); add one that has, or do without" in problem
 

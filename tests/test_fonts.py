@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from utils.errors import UserError
-from utils.synth.fonts import Face, charmap, find_fonts, without_glyph
+from utils.synth.faces import without_glyph
+from utils.synth.fonts import Face, charmap, find_fonts
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
 MONO, MATHS = str(FONTS / "DejaVuSansMono.ttf"), str(FONTS / "cmsy10.ttf")

@@ -1,17 +1,18 @@
-"""All faces of some fonts over one charset: what each has, and its glyphs, each drawn once."""
+"""Faces of fonts over one charset: what they have, and their glyphs, each drawn once."""
 
 from __future__ import annotations
 
 import bisect
 import itertools
 import random
+import unicodedata
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from utils.errors import UserError
-from utils.synth.fonts import Face, FaceName, Glyph, all_faces, charmap
+from utils.synth.fonts import CHECKED_SIZE, Face, FaceName, Glyph, all_faces, charmap
 
 MOST_GLYPHS = 200_000
 """That are kept, of about 1 KB each at 32 pixels an em."""
@@ -108,3 +109,41 @@ def outlines_at(path: str, index: int) -> int:
     except TTLibError:  # of another format, in which each has its own
         return -1 - index
     return next((tables[name].offset for name in OUTLINES if name in tables), -1 - index)
+
+
+def without_glyph(characters: Iterable[str], faces: Iterable[FaceName]) -> list[str]:
+    """Those that no face has ink for; spaces need none. UserError for a file that is no font.
+
+    Private-use characters are what one font makes of them: of several, none has them.
+    """
+    known = [(Face(path, CHECKED_SIZE, i), charmap(path, i)) for path, i in faces]
+    are_several = len({face.path for face, _ in known}) > 1
+
+    def is_drawn(character: str) -> bool:
+        if character.isspace():
+            return True
+        if are_several and unicodedata.category(character) == "Co":
+            return False
+        return any(
+            (said is None or ord(character) in said) and face.has(character) for face, said in known
+        )
+
+    return [character for character in characters if not is_drawn(character)]
+
+
+def glyph_problems(characters: str, faces: Sequence[FaceName], fix: str) -> list[str]:
+    """A sentence on each file that cannot be opened, and one on characters that no face has."""
+    problems, opened = [], []
+    for path, index in faces:
+        try:
+            opened.append((Face(path, CHECKED_SIZE, index).path, index))
+        except UserError as error:
+            problems.append(str(error))
+    lacking = without_glyph(characters, opened)
+    if opened and lacking:
+        count = len({path for path, _ in opened})
+        problems.append(
+            f"--fonts: none of {count:,} has {''.join(lacking[:20])!r} ({len(lacking):,} of "
+            f"{len(characters):,} characters); add one that has, or {fix}"
+        )
+    return problems

@@ -141,34 +141,6 @@ def charmap(path: str, index: int = 0) -> Mapping[int, int] | None:
         return None
 
 
-def without_glyph(characters: Iterable[str], faces: Iterable[FaceName]) -> list[str]:
-    """Those that no face has ink for; spaces need none. UserError for a file that is no font."""
-    known = [(Face(path, CHECKED_SIZE, i), charmap(path, i)) for path, i in faces]
-
-    def has(face: Face, said: Mapping[int, int] | None, character: str) -> bool:
-        return (said is None or ord(character) in said) and face.has(character)
-
-    return [ch for ch in characters if not (ch.isspace() or any(has(*each, ch) for each in known))]
-
-
-def glyph_problems(characters: str, faces: Sequence[FaceName], fix: str) -> list[str]:
-    """A sentence on each file that cannot be opened, and one on characters that no face has."""
-    problems, opened = [], []
-    for path, index in faces:
-        try:
-            opened.append((Face(path, CHECKED_SIZE, index).path, index))
-        except UserError as error:
-            problems.append(str(error))
-    lacking = without_glyph(characters, opened)
-    if opened and lacking:
-        count = len({path for path, _ in opened})
-        problems.append(
-            f"--fonts: none of {count:,} has {''.join(lacking[:20])!r} ({len(lacking):,} of "
-            f"{len(characters):,} characters); add one that has, or {fix}"
-        )
-    return problems
-
-
 class Face:
     """One font at one size; its glyphs are drawn when they are first asked for, and kept.
 

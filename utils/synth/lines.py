@@ -16,8 +16,8 @@ from typing import Any
 from utils.changes import LEVELS
 from utils.errors import UserError
 from utils.picture import DIRECTIONS
-from utils.synth.faces import Faces
-from utils.synth.fonts import CHECKED_SIZE, all_faces, glyph_problems
+from utils.synth.faces import Faces, glyph_problems
+from utils.synth.fonts import CHECKED_SIZE, all_faces
 from utils.text.charset import Charset
 
 LOOK_VERSION = 1

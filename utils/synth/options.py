@@ -16,7 +16,8 @@ from utils.options import Parsed, option
 from utils.picture import DIRECTIONS
 from utils.synth.captcha import RENDERERS, CaptchaRecipe
 from utils.synth.description import split_sizes
-from utils.synth.fonts import FoundFonts, all_faces, find_fonts, without_glyph
+from utils.synth.faces import without_glyph
+from utils.synth.fonts import FoundFonts, all_faces, find_fonts
 from utils.synth.lines import Corpus, LineRecipe
 from utils.synth.recipes import KINDS, MOST_PIXELS, Recipe, recipe_problems
 from utils.synth.words import SYSTEM_WORDS, WordRecipe, system_words

@@ -13,7 +13,7 @@ from typing import Any
 
 from utils.changes import LEVELS
 from utils.errors import UserError
-from utils.synth.fonts import glyph_problems
+from utils.synth.faces import glyph_problems
 from utils.text.charset import Charset
 from utils.text.decoding import steps_needed
 
