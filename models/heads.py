@@ -44,9 +44,11 @@ class HeadSteps:
         rows = features.flatten(0, 1)
         best, sums = [], []
         for part in rows.split(max(1, CHUNK // len(head.weight))):
-            logits = head(part).float() / temperature  # (size, C)
-            best.append(logits.argmax(dim=1))
-            sums.append(logits.logsumexp(dim=1))
+            logits = head(part).float().div_(temperature)  # (size, C)
+            most, classes = logits.max(dim=1)
+            best.append(classes)
+            # As logsumexp does, which goes over the logits twice as often.
+            sums.append(logits.sub_(most[:, None]).exp_().sum(dim=1).log_().add_(most))
         self.best = torch.cat(best).view(features.shape[:2])
         """(N, T)"""
         self._sums = torch.cat(sums).view(features.shape[:2])

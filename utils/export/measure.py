@@ -13,19 +13,23 @@ from utils.metrics import Score
 from utils.picture import Source, prepare, stack
 from utils.recognizer import Recognizer
 
-ROUNDS = 25
+ROUNDS, LEAST_ROUNDS, LONGEST = 25, 5, 20.0
+"""At most, and at least where they take longer than so many seconds."""
 MANY = 64
+"""Pictures at once; fewer of a charset so large that these would not fit into memory."""
 
 
 @dataclass(frozen=True)
 class Measured:
     """`exact` of n texts, None where there was nothing to score; milliseconds a picture of the
-    network alone, one picture at a time and 64 at once, medians of the rounds."""
+    network alone, one picture at a time and `count` at once, medians of the rounds."""
 
     bytes: int
     exact: float | None
     one: float
     many: float
+    count: int = 64
+    rounds: int = 25
 
     def is_faster_than(self, other: Measured) -> bool:
         return self.one < other.one and self.many < other.many
@@ -36,21 +40,28 @@ def measure(
 ) -> dict[str, Measured]:
     """Of each reader and its file; they are timed in turn, on the pictures, and score the rows."""
     times: dict[tuple[str, int], list[float]] = {}
-    for size in (1, MANY):
-        spec = next(iter(readers.values()))[1].image
+    first = next(iter(readers.values()))[1]
+    many = first.fitting(MANY)
+    for size in dict.fromkeys((1, many)):
         chosen = [pictures[place % len(pictures)] for place in range(size)]
-        batch = stack([prepare(picture, spec) for picture in chosen])
-        for _ in range(ROUNDS + 1):
+        batch = stack([prepare(picture, first.image) for picture in chosen])
+        began = time.perf_counter()
+        for done in range(ROUNDS + 1):
+            if done > LEAST_ROUNDS and time.perf_counter() - began > LONGEST:
+                break
             for name, (_, reader) in readers.items():
                 started = time.perf_counter()
-                reader.network.log_probs(*batch)
+                reader.network.steps(*batch)
                 took = (time.perf_counter() - started) * 1000 / size
                 times.setdefault((name, size), []).append(took)
     return {
         name: Measured(
             path.stat().st_size,
             exact(reader, rows),
-            *(statistics.median(times[name, size][1:]) for size in (1, MANY)),  # the first warms up
+            statistics.median(times[name, 1][1:]),  # the first warms up
+            statistics.median(times[name, many][1:]),
+            many,
+            len(times[name, many]) - 1,
         )
         for name, (path, reader) in readers.items()
     }
@@ -68,17 +79,18 @@ def exact(reader: Recognizer, rows: Sequence[Row]) -> float | None:
 
 def as_table(found: dict[str, Measured], count: int) -> str:
     """A line a figure, a column a reader; and how it was timed."""
+    some = next(iter(found.values()))
     lines = {
         "": list(found),
         "size, MB": [f"{each.bytes / 1e6:.2f}" for each in found.values()],
         f"exact, n = {count:,}": [f"{each.exact or 0:.2%}" for each in found.values()],
         "ms, one picture": [f"{each.one:.2f}" for each in found.values()],
-        f"ms a picture, {MANY} at once": [f"{each.many:.2f}" for each in found.values()],
+        f"ms a picture, {some.count} at once": [f"{each.many:.2f}" for each in found.values()],
     }
     table = [
         f"  {name:24}" + "".join(f"{value:>12}" for value in values)
         for name, values in lines.items()
         if count or not name.startswith("exact")
     ]
-    timed = f"one thread, the network alone, medians of {ROUNDS} rounds in turn"
+    timed = f"one thread, the network alone, medians of {some.rounds} rounds in turn"
     return "\n".join([*table, timed])
