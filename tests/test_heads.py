@@ -86,6 +86,15 @@ def test_steps_decode_as_log_probs_do(network, batch):
     )  # fmt: skip
 
 
+def test_steps_are_of_the_networks_precision(network, batch):
+    half = TorchNetwork(network.model, amp_dtype=torch.bfloat16)
+    log_probs, lengths = half.log_probs(*batch)
+    steps, _ = half.steps(*batch)
+    targets = greedy_decode(steps, lengths)
+    found = text_log_probs(steps, lengths, targets)
+    np.testing.assert_allclose(found, text_log_probs(log_probs, lengths, targets), rtol=0.02)
+
+
 def test_readings_are_the_same(network, batch):
     decoder = Decoder(MANY)
     assert not decoder.needs_whole

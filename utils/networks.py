@@ -50,12 +50,14 @@ class Network(Protocol):
 
 
 class TorchSteps:
-    """The Steps of a network of torch, which stay on its device."""
+    """The Steps of a network of torch, which stay on its device, and in its precision."""
 
-    def __init__(self, features: torch.Tensor, head: torch.nn.Linear, temperature: float):
+    def __init__(self, network: TorchNetwork, features: torch.Tensor):
         from models.heads import HeadSteps
 
-        self._said = HeadSteps(features, head, temperature)
+        head = network.model.head
+        self._network = network
+        self._said = HeadSteps(features, head, network.temperature)
         self.shape = (*features.shape[:2], head.out_features)
 
     def best(self) -> np.ndarray:
@@ -68,7 +70,7 @@ class TorchSteps:
         asked = (
             torch.from_numpy(np.ascontiguousarray(each)).to(device) for each in (rows, classes)
         )
-        with torch.inference_mode():
+        with self._network.reading():
             return self._said.at(*asked).cpu().numpy()
 
 
@@ -95,7 +97,7 @@ class TorchNetwork:
         return int(self.model.backbone.out_width(image.width))
 
     def log_probs(self, images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        with self._reading():
+        with self.reading():
             features, lengths = self._encoded(images, widths)
             logits = self.model.head(features)
         log_probs = (logits.float() / self.temperature).log_softmax(dim=2)
@@ -104,9 +106,9 @@ class TorchNetwork:
     def steps(self, images: np.ndarray, widths: np.ndarray) -> tuple[LogProbs, np.ndarray]:
         if self.holds_whole:
             return self.log_probs(images, widths)
-        with self._reading():
+        with self.reading():
             features, lengths = self._encoded(images, widths)
-            steps = TorchSteps(features, self.model.head, self.temperature)
+            steps = TorchSteps(self, features)
         return steps, lengths.cpu().numpy()
 
     def _encoded(self, images: np.ndarray, widths: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,7 +119,7 @@ class TorchNetwork:
         return self.model.encode(batch, None if full else torch.from_numpy(widths).to(self.device))
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def reading(self) -> Iterator[None]:
         """Nothing learns in here, and the precision is the network's own."""
         import torch
 
