@@ -75,7 +75,7 @@ def train(run: Run) -> int:
     pictures = TrainingPictures(
         run.data.train, spec, charset, options.seed, run.data.fresh_recipe, options.fresh,
         options.renderer, options.color_jitter, run.drawing_device, options.augment,
-        options.max_bad_rows > 0,
+        options.max_bad_rows > 0, run.lesson,
     )  # fmt: skip
     order = EpochBatches(
         run.data.epoch_size, options.batch_size, options.num_epochs, options.seed,
@@ -147,10 +147,13 @@ def train(run: Run) -> int:
                 with torch.autocast(device.type, run.amp_dtype, enabled=run.amp_dtype is not None):
                     columns = model.backbone(batch.images, batch.widths)  # -> (N, T, D)
                     features, lengths = model.neck_features(columns, batch.images, batch.widths)
-                    texts = (lengths, batch.targets, batch.target_lengths)
-                    total = loss = ctc_loss(features, model.head, *texts)
+                    head, second_head, targets = model.head, aux_head, batch.targets
+                    if run.lesson.lasts(progress.epoch):
+                        head, second_head, targets = run.lesson.of(head, second_head, targets)
+                    texts = (lengths, targets, batch.target_lengths)
+                    total = loss = ctc_loss(features, head, *texts)
                     if options.aux_weight:
-                        total = loss + options.aux_weight * ctc_loss(columns, aux_head, *texts)
+                        total = loss + options.aux_weight * ctc_loss(columns, second_head, *texts)
 
                 optimizer.zero_grad(set_to_none=True)
                 scaler.scale(total).backward()
@@ -171,7 +174,7 @@ def train(run: Run) -> int:
                 ):  # the loop's only look
                     progress.count_losses(torch.stack(losses).tolist())
                     losses.clear()
-                    best = best_classes(features, model.head)
+                    best = best_classes(features, head)
                     progress.blank_share = (best == 0).float().mean().item()
                     bar.set_postfix(
                         loss=f"{progress.loss:.3f}", blank=f"{progress.blank_share:.0%}",

@@ -211,5 +211,5 @@ def test_fresh_may_not_draw_what_the_charset_lacks(tiny_data: Path, tmp_path: Pa
     content = json.loads((tiny_data / "dataset.json").read_text("utf-8"))
     content["recipe"]["characters"] = "0123456789ABC"
     (tiny_data / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(UserError, match="draws 'ABC', which charset digits lacks"):
+    with pytest.raises(UserError, match="draws 'ABC' .3 characters., which charset digits"):
         run(tiny_data, tmp_path / "run", "--fresh", "1", "--charset", "digits")

@@ -14,6 +14,7 @@ from models.registry import BACKBONES, backbone_entry
 from models.transfer import count_parameters
 from utils.data.joined import counts_of
 from utils.synth.recipes import kind_of
+from utils.text.charset import sample
 from utils.training.resolve import OVERFIT
 from utils.training.state import Progress, goodness
 from utils.training.weights import RANDOM_WEIGHTS
@@ -56,6 +57,11 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
     print(
         f"charset {run.charset.name}, {len(run.charset)} characters; {device}, {precision}{threads}"
     )
+    if run.lesson.lasts(0):
+        print(
+            f"the first {run.lesson.epochs} epochs know {run.lesson.size:,} of "
+            f"{len(run.charset):,} characters: {sample(run.lesson.characters)}"
+        )
     if run.widths is not None:
         wide = int((run.widths > run.spec.width).sum())
         print(
@@ -97,6 +103,7 @@ def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
             and f"it draws captchas, and the set has {kind_of(run.data.recipe)}s"
         ),
         "hard_characters": options.fresh == 0 and "nothing is drawn anew without --fresh",
+        "first_epochs": not options.first_characters and "it goes with --first_characters",
         "hard_weight": not options.hard_characters and "it goes with --hard_characters",
         "num_workers": run.drawing_device.type == "cuda" and "the GPU draws the pictures itself",
         "step_size": options.scheduler != "step" and "it goes with --scheduler step",

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.registry import BACKBONES, NECKS, backbone_entry
+from models.registry import BACKBONES, NECKS
 from utils.changes import LEVELS
-from utils.data.joined import parse_shares
 from utils.device import DEVICES
-from utils.errors import UserError
 from utils.options import option
 from utils.picture import DIRECTIONS
 from utils.synth.captcha import RENDERERS
-from utils.text.alike import Alike
 from utils.text.charset import PRESETS
+from utils.training.clashes import IMAGENET, clashes
 from utils.training.schedule import MONITORS, OPTIMIZERS, SCHEDULERS
 
 NAMES = tuple(BACKBONES)
 SCENE_TEXT = ", ".join(name for name in NAMES if "img_height" in BACKBONES[name].defaults)
-IMAGENET = ", ".join(name for name in NAMES if BACKBONES[name].imagenet_weights)
 
 
 @dataclass(frozen=True)
@@ -163,6 +160,13 @@ class TrainOptions:
         None, "characters that fresh pictures hold more often, such as vV0O"
     )
     hard_weight: int = option(3, "how many times as often as the others", least=1, most=100)
+    first_characters: int = option(
+        0,
+        "a first lesson of so many characters of a large charset, on lines that are drawn anew; "
+        "without it, thousands are hard to begin with",
+        least=0,
+    )
+    first_epochs: int = option(1, "how long that lasts", above=0)
     color_jitter: float = option(
         0.2,
         "brightness, contrast and colour of pictures from disk vary by this much",
@@ -203,55 +207,4 @@ class TrainOptions:
 
     def problems(self) -> list[str]:
         """Flags that do not go together, a sentence each."""
-        fights = [("charset", "charset_file"), ("init_from", "pretrained_path")]
-        fights += [("resume", "init_from"), ("resume", "pretrained_path")]
-        found = [
-            f"--{one} and --{other} fight: give one of them"
-            for one, other in fights
-            if getattr(self, one) is not None and getattr(self, other) is not None
-        ]
-        if self.epoch_size and self.replay:
-            found.append("--epoch_size fights --replay, whose epochs go once through the new set")
-        if self.resume is None:
-            found += self.fine_tuning_problems()
-        if self.img_channels not in (None, 1, 3):
-            found.append(f"--img_channels {self.img_channels}: expected 1 (grey) or 3 (RGB)")
-        try:
-            if self.alike is not None:
-                Alike.of(self.alike)
-        except UserError as error:
-            found.append(f"--alike {error}")
-        try:
-            if self.select is not None:
-                parse_shares(self.select, self.batch_ratio)
-            elif self.batch_ratio is not None:
-                found.append(f"--batch_ratio {self.batch_ratio}: it goes with --select")
-        except UserError as error:
-            found.append(str(error))
-        return found + self.freeze_problems()
-
-    def fine_tuning_problems(self) -> list[str]:
-        """Of flags that need another; a run that goes on has those already."""
-        found = []
-        if self.old_root is not None and self.init_from is None:
-            found.append(f"--old_root {self.old_root}: it goes with --init_from; give both")
-        if self.replay and self.old_root is None:
-            found.append(f"--replay {self.replay}: nothing to replay; give the set as --old_root")
-        if self.replay and (self.fresh or self.select is not None):
-            found.append("--replay fights --fresh and --select: leave it out, or them")
-        if self.fresh_root is not None and not self.fresh:
-            found.append(f"--fresh_root {self.fresh_root}: nothing is drawn; add --fresh")
-        if self.unfreeze_every and self.freeze_backbone == "none":
-            found.append("--unfreeze_every: nothing is frozen; add --freeze_backbone all")
-        return found
-
-    def freeze_problems(self) -> list[str]:
-        """To freeze random weights is refused."""
-        loaded = self.init_from or self.pretrained_path or self.resume
-        imagenet = self.pretrained and backbone_entry(self.backbone).imagenet_weights
-        if self.freeze_backbone == "none" or loaded or imagenet:
-            return []
-        return [
-            f"--freeze_backbone {self.freeze_backbone}: the weights of {self.backbone} would be "
-            "random; give --init_from, --pretrained_path or --pretrained (for " + IMAGENET + ")"
-        ]
+        return clashes(self)

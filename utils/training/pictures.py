@@ -33,6 +33,7 @@ from utils.synth.recipes import Recipe, Renderer, draws_together, one_by_one
 from utils.text.charset import Charset
 from utils.text.decoding import steps_needed
 from utils.training.batch import Batch, Block, collate, join
+from utils.training.curriculum import Lesson
 from utils.training.labels import WIDTH_STRIDE
 
 MOST_SKIPPED = 1000
@@ -86,13 +87,15 @@ class TrainingPictures:
         device: torch.device | str = "cpu",
         augment: str = "none",
         may_skip: bool = False,
+        lesson: Lesson | None = None,
     ):
         self.augment, self.may_skip = augment, may_skip
         self.rows, self.spec, self.charset, self.seed = rows, spec, charset, seed
         self.recipe, self.fresh, self.color_jitter = recipe, fresh, color_jitter
         self.device = torch.device(device)
         self._together = recipe if fresh and draws_together(recipe, renderer) else None
-        self._one_by_one: Renderer | None = None
+        self.lesson = lesson
+        self._one_by_one: dict[bool, Renderer] = {}  # the lesson's, and the others'
         self._fast: FreshPictures | None = None
 
     def steps_at_once(self, batch_size: int) -> int:
@@ -190,14 +193,17 @@ class TrainingPictures:
         return beside(picture, right), text
 
     def _draw(self, recipe: Recipe, epoch: int, index: int) -> tuple[np.ndarray, str]:
-        if self._one_by_one is None:  # made here, because it does not travel to a worker
-            self._one_by_one = one_by_one(recipe, self.spec.channels)
+        is_first = self.lesson is not None and self.lesson.lasts(epoch)
+        if is_first not in self._one_by_one:  # made here, because it does not travel to a worker
+            own = self.lesson.recipe(recipe) if self.lesson and is_first else recipe
+            self._one_by_one = {is_first: one_by_one(own, self.spec.channels)}
+        renderer = self._one_by_one[is_first]
         for time in range(TRIES):
             seed: list[int | str] = [self.seed, "fresh", epoch, index, *([time] if time else [])]
             # A charset that drops may leave nothing; one that folds may need more room.
-            if not (label := self.charset.fold(self._one_by_one.text(*seed))):
+            if not (label := self.charset.fold(renderer.text(*seed))):
                 continue
-            image = prepare(self._one_by_one.draw(*seed)[0], self.spec)
+            image = prepare(renderer.draw(*seed)[0], self.spec)
             if steps_needed(label) <= image.shape[2] // WIDTH_STRIDE:
                 return image, label
         raise UserError(

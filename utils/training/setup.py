@@ -19,12 +19,15 @@ from models.transfer import freeze
 from utils.checkpoint import Checkpoint
 from utils.data.widths import widths_at_ratio
 from utils.device import half_precision, pick_device, share_cores
+from utils.errors import UserError
 from utils.files import check_output_file, remove_leftovers
 from utils.options import Parsed
 from utils.picture import ImageSpec, prepared_width
-from utils.synth.recipes import draws_together, narrowest, needing_most
+from utils.synth.lines import LineRecipe
+from utils.synth.recipes import Recipe, draws_together, narrowest, needing_most
 from utils.text.charset import Charset
 from utils.training.charset import choose_charset
+from utils.training.curriculum import Lesson
 from utils.training.curves import need_tensorboard
 from utils.training.data import Data, check_same_data, read_data
 from utils.training.forgetting import OldSet
@@ -85,6 +88,21 @@ def make_model(
     return model, origin
 
 
+def lesson_of(options: TrainOptions, charset: Charset, recipe: Recipe | None) -> Lesson:
+    """UserError where there are no lines to draw it from, or not so many characters."""
+    if options.first_characters and not isinstance(recipe, LineRecipe):
+        raise UserError(
+            f"--first_characters {options.first_characters}: it goes with a set of lines, which "
+            "generate_data.py --kind line makes"
+        )
+    if options.first_characters >= len(charset):
+        raise UserError(
+            f"--first_characters {options.first_characters}: expected fewer than the "
+            f"{len(charset):,} of charset {charset.name}"
+        )
+    return Lesson(charset, options.first_characters, options.first_epochs, options.seed)
+
+
 def with_room(
     options: TrainOptions, data: Data, spec: ImageSpec, widths: np.ndarray | None, model: CRNN
 ) -> np.ndarray:
@@ -129,6 +147,7 @@ class Run:
     resumed: dict[str, Any] | None
     """The training state to go on from."""
     old: OldSet | None
+    lesson: Lesson
     widths: np.ndarray | None
     """Of the rows of both splits at their own ratio, which may be more than the spec's; None where
     all pictures are scaled to one width."""
@@ -213,5 +232,6 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         fingerprint,
         resumed.training if resumed else None,
         old,
+        lesson_of(options, charset, data.recipe),
         widths,
     )

@@ -1,0 +1,89 @@
+"""A first lesson of few characters."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from test_line_sets import CHARACTERS, charset_file, fonts, make, trained  # noqa: F401
+from torch import nn
+
+from models.losses import chunked_ctc_loss, full_ctc_loss
+from utils.checkpoint import load_checkpoint
+from utils.errors import UserError
+from utils.picture import ImageSpec
+from utils.synth.lines import LineRecipe
+from utils.text.charset import Charset
+from utils.training.batch import Block
+from utils.training.curriculum import Lesson
+from utils.training.pictures import TrainingPictures
+
+CHARSET = Charset(CHARACTERS, "stems")
+
+
+def test_a_lesson_lasts_for_its_epochs():
+    lesson = Lesson(CHARSET, 3, 2, 0)
+    assert [lesson.lasts(epoch) for epoch in range(4)] == [True, True, False, False]
+    assert not Lesson(CHARSET, 0, 2, 0).lasts(0)
+    assert len(set(lesson.characters)) == 3
+    assert set(lesson.characters) < set(CHARACTERS)
+    assert lesson.characters == Lesson(CHARSET, 3, 9, 0).characters
+    assert len({Lesson(CHARSET, 3, 1, seed).characters for seed in range(9)}) > 5
+
+
+@pytest.mark.parametrize("loss", [full_ctc_loss, chunked_ctc_loss])
+def test_the_loss_is_that_of_its_classes_alone(loss):
+    torch.manual_seed(0)
+    lesson = Lesson(CHARSET, 3, 1, 0)
+    features = torch.randn(2, 9, 6)
+    heads = [nn.Linear(6, CHARSET.num_classes), nn.Linear(6, CHARSET.num_classes)]
+    known = sorted(CHARSET.encode(lesson.characters))
+    targets = torch.tensor([[known[2], known[0]], [known[1], known[1]]])
+    lengths, sizes = torch.tensor([9, 7]), torch.tensor([2, 2])
+    head, second, places = lesson.of(heads[0], heads[1], targets)
+    assert places.tolist() == [[3, 1], [2, 2]]
+    assert second.weight.shape == (4, 6)
+    found = loss(features, head, lengths, places, sizes)
+    alone = nn.Linear(6, 4)
+    with torch.no_grad():
+        alone.weight.copy_(heads[0].weight[[0, *known]])
+        alone.bias.copy_(heads[0].bias[[0, *known]])
+    torch.testing.assert_close(found, full_ctc_loss(features, alone, lengths, places, sizes))
+    found.backward()
+    moved = heads[0].weight.grad.abs().sum(dim=1).nonzero().flatten().tolist()
+    assert moved == [0, *known]
+
+
+def test_its_lines_are_of_its_characters(fonts):  # noqa: F811
+    recipe = LineRecipe(CHARACTERS, "stems", 1, 4, 32, 128, fonts)
+    lesson = Lesson(CHARSET, 3, 2, 5)
+    pictures = TrainingPictures([], ImageSpec(32, 128), CHARSET, 0, recipe, 1.0, lesson=lesson)
+    seen = [
+        {
+            CHARACTERS[label - 1]
+            for row, size in zip(batch.targets, batch.target_lengths, strict=True)
+            for label in row[:size].tolist()
+        }
+        for batch in (pictures[Block(epoch, 0, list(range(40)))] for epoch in (0, 1, 2))
+    ]
+    assert seen[0] == seen[1] == set(lesson.characters)
+    assert seen[2] == set(CHARACTERS)
+
+
+def test_a_training_with_a_first_lesson(tmp_path, charset_file, fonts, capsys):  # noqa: F811
+    data, more = tmp_path / "set", ("--split_ratio", "0", "1", "0")
+    assert make(data, charset_file, fonts, *more) == 0
+    flags = ("--fresh", "1", "--first_characters", "3", "--num_epochs", "2")
+    assert trained(data, tmp_path / "run", *flags) == 0
+    assert re.search(r"first 1 epochs know 3 of 8 characters: \w{3}", capsys.readouterr().out)
+    assert load_checkpoint(tmp_path / "run/last.pth").header.charset.characters == CHARACTERS
+    with pytest.raises(UserError, match="--first_characters 8: expected fewer than the 8 of"):
+        trained(data, tmp_path / "run", "--fresh", "1", "--first_characters", "8")
+
+
+def test_a_lesson_without_lines_is_told(tiny_data, tmp_path):
+    with pytest.raises(UserError, match="--first_characters 3: it goes with a set of lines"):
+        trained(tiny_data, tmp_path / "run", "--fresh", "1", "--first_characters", "3")
+    with pytest.raises(UserError, match="--first_characters 3: it goes with --fresh 1"):
+        trained(tiny_data, tmp_path / "run", "--first_characters", "3")

@@ -1,0 +1,67 @@
+"""A first lesson of few characters: what lets a reader of thousands of them start.
+
+Bengio, Louradour, Collobert and Weston, "Curriculum learning", ICML 2009. With all characters at
+once each is seen so seldom that for hundreds of thousands of lines none is told from another.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from utils.synth.lines import LineRecipe
+from utils.synth.recipes import Recipe
+from utils.text.charset import BLANK, Charset
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The first `epochs` know `size` characters, chosen by the seed; 0 of either: all from the
+    start."""
+
+    charset: Charset
+    size: int
+    epochs: int
+    seed: int
+
+    def lasts(self, epoch: int) -> bool:
+        return bool(self.size) and epoch < self.epochs
+
+    @cached_property
+    def characters(self) -> str:
+        some = random.Random(f"{self.seed}/lesson").sample(self.charset.characters, self.size)
+        return "".join(some)
+
+    def recipe(self, recipe: Recipe) -> LineRecipe:
+        """What is drawn: random texts, for a corpus has few that are of these characters."""
+        assert isinstance(recipe, LineRecipe)
+        return replace(recipe, characters=self.characters, corpus=None)
+
+    @cached_property
+    def _classes(self) -> Tensor:
+        """(size + 1,): the blank's, and theirs."""
+        return torch.tensor([BLANK, *sorted(self.charset.encode(self.characters))])
+
+    def of(
+        self, head: nn.Linear, second_head: nn.Linear, targets: Tensor
+    ) -> tuple[LessonHead, LessonHead, Tensor]:
+        """Both heads with the lesson's classes only, and the targets in places among these."""
+        classes = self._classes.to(targets.device)
+        places = torch.zeros(self.charset.num_classes, dtype=targets.dtype, device=targets.device)
+        places[classes] = torch.arange(len(classes), dtype=targets.dtype, device=targets.device)
+        return LessonHead(head, classes), LessonHead(second_head, classes), places[targets]
+
+
+class LessonHead(nn.Linear):
+    """The rows of a head that are the lesson's: no other class takes part, nor is pushed away."""
+
+    def __init__(self, head: nn.Linear, classes: Tensor):
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = head.in_features, len(classes)
+        # Tensors, not parameters: gradients go on to the whole head.
+        object.__setattr__(self, "weight", head.weight[classes])
+        object.__setattr__(self, "bias", head.bias[classes])
