@@ -83,14 +83,19 @@ def test_what_a_corpus_has_and_the_charset_lacks_is_counted(tmp_path):
     found = Corpus.read(corpus(tmp_path, "甲x乙xy\n甲"), CHARACTERS)
     assert found.pieces == ("甲", "乙", "甲")
     [sentence] = found.sentences()
-    assert sentence.startswith("3 characters of the corpus (2 different ones) are not in the")
+    assert sentence.startswith("3 characters of the corpus are not in the charset")
     assert "'x' x 2, 'y' x 1" in sentence
     assert Corpus.read(corpus(tmp_path, "甲\n乙"), CHARACTERS).sentences() == []
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("x" * 20, "nothing in it is 2 characters"), (None, "no such file"), ("", "nothing in it is")],
+    [
+        ("x" * 20, "nothing in it is 2 characters"),
+        ("y" * 9, "(left out: 'y' x 9)"),
+        (None, "no such file"),
+        ("", "nothing in it is"),
+    ],
 )
 def test_a_corpus_of_no_use_is_told(recipe, tmp_path, text, told):
     path = str(tmp_path / "none.txt") if text is None else corpus(tmp_path, text)

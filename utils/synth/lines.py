@@ -116,17 +116,17 @@ class Corpus:
         pieces = (re.sub(" +", " ", piece).strip() for piece in others.split(text))
         return cls(tuple(piece for piece in pieces if piece), left_out)
 
-    def sentences(self) -> list[str]:
-        """On the characters that are not drawn; spaces and ends of lines go without saying."""
+    def named(self) -> str:
+        """Characters that are left out, with counts; spaces and ends of lines go without saying."""
         missing = [(ch, n) for ch, n in self.left_out.most_common() if not ch.isspace()]
-        if not missing:
-            return []
-        named = ", ".join(f"{ch!r} x {n:,}" for ch, n in missing[:SHOWN])
-        more = ", ..." if len(missing) > SHOWN else ""
-        return [
-            f"{sum(n for _, n in missing):,} characters of the corpus ({len(missing):,} different "
-            f"ones) are not in the charset, and lines end before them: {named}{more}"
-        ]
+        shown = ", ".join(f"{ch!r} x {n:,}" for ch, n in missing[:SHOWN])
+        return shown + (f" and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else "")
+
+    def sentences(self) -> list[str]:
+        """On the characters that are not drawn, or none."""
+        count = sum(n for ch, n in self.left_out.items() if not ch.isspace())
+        return [f"{count:,} characters of the corpus are not in the charset, and lines end before "
+                f"them: {self.named()}"] if count else []  # fmt: skip
 
 
 class LineTexts:
@@ -153,7 +153,8 @@ class LineTexts:
         if not pieces:
             raise UserError(
                 f"--corpus {self._recipe.corpus}: nothing in it is {least} characters of "
-                f"{self._recipe.charset_name} in a row; give another, or lower --min_length"
+                f"{self._recipe.charset_name} in a row; give another, or lower --min_length (left "
+                f"out: {self.corpus.named() or 'none'})"
             )
         return pieces, list(itertools.accumulate(len(piece) - least + 1 for piece in pieces))
 
