@@ -14,7 +14,7 @@ for direction in horizontal vertical; do
         --missing_glyphs drop --fonts "$1" --direction $direction --min_length 5 --max_length 20 \
         --num_samples 2000 --split_ratio 0 1 0 --output_dir $lines
     python train.py --config recipes/chinese-lines.toml --data_root $lines --save_dir $lines-reader \
-        --save_format safetensors --hidden_size 256 --head_size 112 --batch_size 256 \
+        --save_format safetensors --hidden_size 192 --head_size 104 --batch_size 256 \
         --epoch_size 100000 --num_epochs 30
     python inference.py --mode evaluate --data_root $lines --split val \
         --model_path $lines-reader/best.safetensors --output_path $lines.json
