@@ -97,11 +97,13 @@ def main(argv=None) -> int:
         f"{options.width} x 32 at a time, {options.num_threads} threads; n = {options.rounds} "
         "processes of each, in turn"
     )
-    rows = [
-        [f"{way}, --head_size {size}", f"{told[way, size][1]:,}", f"{statistics.median(times[way, size]):.1f}",
-         ratio(times[way, size], times[ways[0]]), f"{told[way, size][0] / 1e6:,.0f}"]
-        for way, size in ways
-    ]  # fmt: skip
+    rows = []
+    for way, size in ways:
+        took, (most, weights) = times[way, size], told[way, size]
+        rows.append(
+            [f"{way}, --head_size {size}", f"{weights:,}", f"{statistics.median(took):.1f}",
+             ratio(took, times[ways[0]]), f"{most / 1e6:,.0f}"]
+        )  # fmt: skip
     header = ["log-probabilities", "weights", "ms a picture (median)"]
     report.table([*header, "times the first (min to max)", "MB held"], rows)
     report.save()
