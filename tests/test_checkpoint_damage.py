@@ -159,7 +159,7 @@ def write_header(path: Path, text: str, sound: Checkpoint) -> Path:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"format_version": 4}, "format version 4 is newer than 3, the newest that this project"),
+        ({"format_version": 5}, "format version 5 is newer than 4, the newest that this project"),
         ({"format_version": "1"}, "its header is damaged or foreign"),
         ({"temperature": 0}, "its header is damaged or foreign"),
         ({"temperature": "warm"}, "its header is damaged or foreign"),
