@@ -14,9 +14,10 @@ import inference
 from models.config import ModelConfig
 from models.registry import build_model
 from utils.by_shape import Reader
-from utils.checkpoint import Header, save_checkpoint
+from utils.checkpoint import Header, load_checkpoint, save_checkpoint
 from utils.data.widths import misdirected
 from utils.errors import run_script
+from utils.export import onnx_file
 from utils.picture import ImageSpec
 from utils.recognizer import Recognizer
 from utils.text.charset import Charset
@@ -163,3 +164,20 @@ def test_pictures_that_lie_otherwise_are_told(pair, folder, capsys):
     (folder / "1.png").unlink()
     assert inference.main(batch) == 0
     assert "warning: 1 of 1 pictures" in capsys.readouterr().err
+
+
+def test_exported_readers_read_the_same(pair, folder, tmp_path):
+    (folder / "5.png").unlink()
+    exported = {}
+    for name, path in pair.items():
+        exported[name] = str(tmp_path / f"{name}.onnx")
+        picture = str(folder / "0.png")
+        onnx_file.write_onnx(load_checkpoint(path), Path(exported[name]), [picture])
+    texts = []
+    for readers in (pair, exported):
+        output = tmp_path / "texts.jsonl"
+        batch = ["--mode", "batch", "--image_dir", str(folder), "--output_path", str(output)]
+        assert inference.main([*batch, *flags(readers)]) == 0
+        texts.append([json.loads(row)["text"] for row in output.read_text("utf-8").splitlines()])
+    assert texts[0] == texts[1]
+    assert any(texts[0])
