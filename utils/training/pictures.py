@@ -200,12 +200,12 @@ class TrainingPictures:
         renderer = self._one_by_one[is_first]
         for time in range(TRIES):
             seed: list[int | str] = [self.seed, "fresh", epoch, index, *([time] if time else [])]
+            picture, text = renderer.draw(*seed)
             # A charset that drops may leave nothing; one that folds may need more room.
-            if not (label := self.charset.fold(renderer.text(*seed))):
-                continue
-            image = prepare(renderer.draw(*seed)[0], self.spec)
-            if steps_needed(label) <= image.shape[2] // WIDTH_STRIDE:
-                return image, label
+            if label := self.charset.fold(text):
+                image = prepare(picture, self.spec)
+                if steps_needed(label) <= image.shape[2] // WIDTH_STRIDE:
+                    return image, label
         raise UserError(
             f"--fresh {self.fresh}: of {TRIES} texts of the recipe, charset {self.charset.name} "
             "left nothing that fits; choose another charset, or another set to draw from"
