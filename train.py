@@ -124,6 +124,8 @@ def train(run: Run) -> int:
                 break
             if options.unfreeze_every:
                 freeze(model, options.freeze_backbone, progress.epoch // options.unfreeze_every)
+            if run.lesson.ends_before(progress.epoch) and not progress.step:
+                optimizer.state.clear()  # its averages are those of a few classes
             model.train()
             clock, waited, losses = time.monotonic(), 0.0, []
             drops = progress.plateaus(options.monitor, options.patience)
@@ -135,8 +137,8 @@ def train(run: Run) -> int:
             while progress.step < steps_per_epoch:
                 step = progress.epoch * steps_per_epoch + progress.step
                 factor = lr_factor(
-                    options.scheduler, step, total_steps, steps_per_epoch,
-                    options.warmup, options.step_size, options.gamma, drops,
+                    options.scheduler, *run.lesson.schedule(step, total_steps, steps_per_epoch),
+                    steps_per_epoch, options.warmup, options.step_size, options.gamma, drops,
                 )  # fmt: skip
                 for group in optimizer.param_groups:
                     group["lr"] = group["initial_lr"] * factor

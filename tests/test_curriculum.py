@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+import signal
 
 import pytest
 import torch
 from test_line_sets import CHARACTERS, charset_file, fonts, make, trained  # noqa: F401
+from test_train_resume import assert_equal_weights
 from torch import nn
 
+import train
 from models.losses import chunked_ctc_loss, full_ctc_loss
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.picture import ImageSpec
 from utils.synth.lines import LineRecipe
 from utils.text.charset import Charset
+from utils.training import state
 from utils.training.batch import Block
 from utils.training.curriculum import Lesson
 from utils.training.pictures import TrainingPictures
@@ -26,6 +30,12 @@ def test_a_lesson_lasts_for_its_epochs():
     lesson = Lesson(CHARSET, 3, 2, 0)
     assert [lesson.lasts(epoch) for epoch in range(4)] == [True, True, False, False]
     assert not Lesson(CHARSET, 0, 2, 0).lasts(0)
+    assert [lesson.ends_before(epoch) for epoch in range(4)] == [False, False, True, False]
+    assert not Lesson(CHARSET, 0, 0, 0).ends_before(0)
+    found = [lesson.schedule(step, 50, 10) for step in (0, 19, 20, 49)]
+    assert found == [(0, 20), (19, 20), (0, 30), (29, 30)]
+    assert Lesson(CHARSET, 0, 2, 0).schedule(19, 50, 10) == (19, 50)
+    assert lesson.schedule(3, 15, 10) == (3, 15)
     assert len(set(lesson.characters)) == 3
     assert set(lesson.characters) < set(CHARACTERS)
     assert lesson.characters == Lesson(CHARSET, 3, 9, 0).characters
@@ -80,6 +90,34 @@ def test_a_training_with_a_first_lesson(tmp_path, charset_file, fonts, capsys): 
     assert load_checkpoint(tmp_path / "run/last.pth").header.charset.characters == CHARACTERS
     with pytest.raises(UserError, match="--first_characters 8: expected fewer than the 8 of"):
         trained(data, tmp_path / "run", "--fresh", "1", "--first_characters", "8")
+
+
+def test_a_run_that_stopped_in_a_lesson_ends_with_the_same_weights(
+    tmp_path,
+    charset_file,  # noqa: F811
+    fonts,  # noqa: F811
+    monkeypatch,
+):
+    """At the end of the first lesson, where the optimizer begins anew, and in its middle."""
+    data, more = tmp_path / "set", ("--split_ratio", "0", "1", "0")
+    assert make(data, charset_file, fonts, *more) == 0
+    flags = ("--fresh", "1", "--first_characters", "3", "--num_epochs", "2")  # of three steps
+    assert trained(data, tmp_path / "whole", *flags) == 0
+    count_step = state.Progress.count_step
+    for last in (2, 3, 4):
+        steps = []
+
+        def count_and_stop(progress: state.Progress, pictures: int, last=last, steps=steps) -> None:
+            count_step(progress, pictures)
+            steps.append(pictures)
+            if len(steps) == last:
+                signal.raise_signal(signal.SIGTERM)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(state.Progress, "count_step", count_and_stop)
+            assert trained(data, tmp_path / f"{last}", *flags) == 128 + signal.SIGTERM
+        assert train.main(["--resume", str(tmp_path / f"{last}/last.pth")]) == 0
+        assert_equal_weights(tmp_path / "whole/last.pth", tmp_path / f"{last}/last.pth")
 
 
 def test_a_lesson_without_lines_is_told(tiny_data, tmp_path):

@@ -31,6 +31,16 @@ class Lesson:
     def lasts(self, epoch: int) -> bool:
         return bool(self.size) and epoch < self.epochs
 
+    def ends_before(self, epoch: int) -> bool:
+        """Whether that epoch is the first one after it."""
+        return bool(self.size) and epoch == self.epochs
+
+    def schedule(self, step: int, total_steps: int, steps_per_epoch: int) -> tuple[int, int]:
+        """A step, and the number of all, of the run that it is a part of: the lesson is one, and
+        what comes after it another, with a warm-up of its own."""
+        first = min(self.epochs * steps_per_epoch, total_steps) if self.size else 0
+        return (step, first) if step < first else (step - first, total_steps - first)
+
     @cached_property
     def characters(self) -> str:
         some = random.Random(f"{self.seed}/lesson").sample(self.charset.characters, self.size)
