@@ -30,11 +30,12 @@ from utils.errors import run_script
 from utils.metrics import score_texts
 from utils.options import option, parse
 from utils.recognizer import Recognizer
+from utils.text.asked import Decoding
 from utils.text.beam import prefix_beam_search
 from utils.text.charset import Charset, preset_charset
 from utils.text.constraints import Constraints
 from utils.text.ngram import NgramCounts
-from utils.text.reading import Decoder, Decoding
+from utils.text.reading import Decoder
 
 Decode = Callable[[np.ndarray], list[str]]
 """From logits (N, T, C) to texts."""

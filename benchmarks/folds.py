@@ -27,9 +27,10 @@ from utils.errors import UserError, run_script
 from utils.files import write_text
 from utils.metrics import Score
 from utils.options import option, parse
+from utils.text.asked import Decoding
 from utils.text.charset import Charset
 from utils.text.ngram import NgramCounts
-from utils.text.reading import Decoder, Decoding
+from utils.text.reading import Decoder
 
 Pairs = list[tuple[str, str]]
 """Labels and texts."""

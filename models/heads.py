@@ -11,7 +11,8 @@ CHUNK = 2**23
 """Logits that are held at a time where not all are."""
 
 LARGE = 1000
-"""Classes from which on `chunked_ctc_loss` takes no longer than `full_ctc_loss`, on a CPU."""
+"""Classes from which on logits are not held whole: the chunked CTC loss takes no longer than the
+full one from there on (on a CPU), readers give Steps, and new heads start with blanks."""
 
 
 def start_with_blanks(head: nn.Linear) -> None:
@@ -20,8 +21,9 @@ def start_with_blanks(head: nn.Linear) -> None:
     Where all classes are alike, the first thousands of steps go by until most are blank: their loss
     is T log C, and its gradient drowns that of the characters.
     """
-    with torch.no_grad():
-        head.bias[0] = math.log(max(head.out_features - 1, 1))
+    if head.out_features >= LARGE:  # a few dozen are past that in no time
+        with torch.no_grad():
+            head.bias[0] = math.log(head.out_features - 1)
 
 
 def best_classes(features: Tensor, head: nn.Linear) -> Tensor:
@@ -56,5 +58,6 @@ class HeadSteps:
     def at(self, rows: Tensor, classes: Tensor) -> Tensor:
         """Log-probabilities (M, T, S), in fp32, of classes (M, S) in the pictures rows (M,)."""
         weight, bias = self._head.weight[classes], self._head.bias[classes]  # (M, S, D), (M, S)
-        logits = self._features[rows] @ weight.transpose(1, 2) + bias[:, None]
+        # One operation, so that half precision rounds as it does in the head.
+        logits = torch.baddbmm(bias[:, None], self._features[rows], weight.transpose(1, 2))
         return logits.float() / self._temperature - self._sums[rows][:, :, None]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from every_path import logs
 
+from utils.text.asked import Decoding
 from utils.text.charset import Charset
-from utils.text.reading import Decoder, Decoding, Reading
+from utils.text.reading import Decoder, Reading
 
 AB = Charset("aAb")
 

@@ -102,7 +102,8 @@ from utils.dataset import BadRows, check_pictures, open_dataset
 from utils.text.alignment import text_log_probs
 from utils.text.constraints import Constraints
 from utils.text.decoding import greedy_decode
-from utils.text.reading import Decoder, Decoding
+from utils.text.asked import Decoding
+from utils.text.reading import Decoder
 from utils.files import find_pictures, write_text
 from utils.metrics import score_texts
 from utils.options import option, parse

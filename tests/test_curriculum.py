@@ -20,32 +20,32 @@ from utils.synth.lines import LineRecipe
 from utils.text.charset import Charset
 from utils.training import state
 from utils.training.batch import Block
-from utils.training.curriculum import Lesson
+from utils.training.curriculum import Lesson, one_of_each
 from utils.training.pictures import TrainingPictures
 
 CHARSET = Charset(CHARACTERS, "stems")
 
 
 def test_a_lesson_lasts_for_its_epochs():
-    lesson = Lesson(CHARSET, 3, 2, 0)
+    lesson = Lesson(CHARSET, CHARACTERS, 3, 2, 0)
     assert [lesson.lasts(epoch) for epoch in range(4)] == [True, True, False, False]
-    assert not Lesson(CHARSET, 0, 2, 0).lasts(0)
+    assert not Lesson(CHARSET, CHARACTERS, 0, 2, 0).lasts(0)
     assert [lesson.ends_before(epoch) for epoch in range(4)] == [False, False, True, False]
-    assert not Lesson(CHARSET, 0, 0, 0).ends_before(0)
+    assert not Lesson(CHARSET, CHARACTERS, 0, 0, 0).ends_before(0)
     found = [lesson.schedule(step, 50, 10) for step in (0, 19, 20, 49)]
     assert found == [(0, 20), (19, 20), (0, 30), (29, 30)]
-    assert Lesson(CHARSET, 0, 2, 0).schedule(19, 50, 10) == (19, 50)
+    assert Lesson(CHARSET, CHARACTERS, 0, 2, 0).schedule(19, 50, 10) == (19, 50)
     assert lesson.schedule(3, 15, 10) == (3, 15)
     assert len(set(lesson.characters)) == 3
     assert set(lesson.characters) < set(CHARACTERS)
-    assert lesson.characters == Lesson(CHARSET, 3, 9, 0).characters
-    assert len({Lesson(CHARSET, 3, 1, seed).characters for seed in range(9)}) > 5
+    assert lesson.characters == Lesson(CHARSET, CHARACTERS, 3, 9, 0).characters
+    assert len({Lesson(CHARSET, CHARACTERS, 3, 1, seed).characters for seed in range(9)}) > 5
 
 
 @pytest.mark.parametrize("loss", [full_ctc_loss, chunked_ctc_loss])
 def test_the_loss_is_that_of_its_classes_alone(loss):
     torch.manual_seed(0)
-    lesson = Lesson(CHARSET, 3, 1, 0)
+    lesson = Lesson(CHARSET, CHARACTERS, 3, 1, 0)
     features = torch.randn(2, 9, 6)
     heads = [nn.Linear(6, CHARSET.num_classes), nn.Linear(6, CHARSET.num_classes)]
     known = sorted(CHARSET.encode(lesson.characters))
@@ -67,7 +67,7 @@ def test_the_loss_is_that_of_its_classes_alone(loss):
 
 def test_its_lines_are_of_its_characters(fonts):  # noqa: F811
     recipe = LineRecipe(CHARACTERS, "stems", 1, 4, 32, 128, fonts)
-    lesson = Lesson(CHARSET, 3, 2, 5)
+    lesson = Lesson(CHARSET, CHARACTERS, 3, 2, 5)
     pictures = TrainingPictures([], ImageSpec(32, 128), CHARSET, 0, recipe, 1.0, lesson=lesson)
     seen = [
         {
@@ -88,8 +88,11 @@ def test_a_training_with_a_first_lesson(tmp_path, charset_file, fonts, capsys): 
     assert trained(data, tmp_path / "run", *flags) == 0
     assert re.search(r"first 1 epochs know 3 of 8 characters: \w{3}", capsys.readouterr().out)
     assert load_checkpoint(tmp_path / "run/last.pth").header.charset.characters == CHARACTERS
-    with pytest.raises(UserError, match="--first_characters 8: expected fewer than the 8 of"):
-        trained(data, tmp_path / "run", "--fresh", "1", "--first_characters", "8")
+    with pytest.raises(
+        UserError,
+        match="8: expected fewer than the 8 of charset stems that",
+    ):
+        trained(data, tmp_path / "run", *flags[:2], *flags[4:], "--first_characters", "8")
 
 
 def test_a_run_that_stopped_in_a_lesson_ends_with_the_same_weights(
@@ -121,7 +124,23 @@ def test_a_run_that_stopped_in_a_lesson_ends_with_the_same_weights(
 
 
 def test_a_lesson_without_lines_is_told(tiny_data, tmp_path):
+    flags = ("--fresh", "1", "--first_characters", "3", "--num_epochs", "2")
     with pytest.raises(UserError, match="--first_characters 3: it goes with a set of lines"):
-        trained(tiny_data, tmp_path / "run", "--fresh", "1", "--first_characters", "3")
+        trained(tiny_data, tmp_path / "run", *flags)
     with pytest.raises(UserError, match="--first_characters 3: it goes with --fresh 1"):
-        trained(tiny_data, tmp_path / "run", "--first_characters", "3")
+        trained(tiny_data, tmp_path / "run", *flags[2:])
+    with pytest.raises(UserError, match="--first_epochs 1: of --num_epochs 1 none is left"):
+        trained(tiny_data, tmp_path / "run", *flags[:4])
+
+
+def test_a_lesson_is_of_what_the_recipe_draws(tmp_path, charset_file, fonts):  # noqa: F811
+    """Of a charset that knows more, and has one class for two of them."""
+    charset = Charset("庚甲乙x人", "more", ("庚辛",))
+    drawn = one_of_each(CHARACTERS + " ", charset)
+    assert drawn == "甲乙庚"
+    lesson = Lesson(charset, drawn, 2, 1, 0)
+    recipe = LineRecipe(CHARACTERS, "stems", 1, 4, 32, 128, fonts)
+    assert set(lesson.recipe(recipe).characters) < set("甲乙庚")
+    head, _, places = lesson.of(nn.Linear(4, 6), nn.Linear(4, 6), torch.tensor([[1, 2], [3, 1]]))
+    assert head.weight.shape == (3, 4)
+    assert places.shape == (2, 2)

@@ -11,7 +11,7 @@ import pytest
 from tests.small_fonts import collection_file, font_file
 from utils.errors import UserError
 from utils.synth import faces as module
-from utils.synth.faces import Faces, glyph_problems, outlines_at, without_glyph
+from utils.synth.faces import Faces, glyph_problems, outlines_at, size_of, without_glyph
 from utils.synth.fonts import Face, all_faces
 
 
@@ -27,29 +27,26 @@ def test_a_collection_has_several_faces(tmp_path):
 
 
 def test_shared_outlines_are_drawn_once(tmp_path, monkeypatch):
-    path = collection_file(tmp_path / "two.ttc", "甲乙丙", "乙丙丁")
-    other = font_file(tmp_path / "other.ttf", "乙丙", turned=True)
-    assert outlines_at(path, 0) == outlines_at(path, 1) > 0
+    """Those of CFF tables; TrueType's are hinted by face, and each face draws its own."""
     drawn = []
     draw = Face.draw_glyph
-    monkeypatch.setattr(
-        Face, "draw_glyph", lambda face, ch: drawn.append((face.path, ch)) or draw(face, ch)
-    )
-    faces = Faces([path, other], "甲乙丙丁", 32)
-    first, second, third = (faces.glyphs(face, "乙丙") for face in range(3))
-    assert first is not None
-    assert second is not None
-    assert third is not None
-    assert drawn == [(path, "乙"), (path, "丙"), (other, "乙"), (other, "丙")]
-    assert all(a is b for a, b in zip(first, second, strict=True))
-    for glyph, face in ((first[0], Face(path, 32, 1)), (third[0], Face(other, 32))):
-        np.testing.assert_array_equal(glyph.ink, face.glyph("乙").ink)
-    assert (first[0].ink.shape != third[0].ink.shape) or (first[0].ink != third[0].ink).any()
+    monkeypatch.setattr(Face, "draw_glyph", lambda face, ch: drawn.append(ch) or draw(face, ch))
+    for kind, times in (("otc", 1), ("ttc", 2)):
+        path = collection_file(tmp_path / f"two.{kind}", "甲乙丙", "乙丙丁")
+        faces = Faces([path], "甲乙丙丁", 32)
+        first, second = faces.glyphs(0, "乙丙"), faces.glyphs(1, "乙丙")
+        assert drawn == ["乙", "丙"] * times
+        assert all((a is b) == (times == 1) for a, b in zip(first, second, strict=True))
+        np.testing.assert_array_equal(second[0].ink, Face(path, 32, 1).glyph("乙").ink)
+        drawn.clear()
+    assert outlines_at(path, 0) == (-1,)
+    assert outlines_at(path, 1) == (-2,)
 
 
 def test_the_oldest_glyphs_make_room(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MOST_GLYPHS", 2)
     path = font_file(tmp_path / "one.ttf", "甲乙丙")
+    sizes = {ch: size_of(Face(path, 32).glyph(ch)) for ch in "甲乙丙"}
+    monkeypatch.setattr(module, "MOST_BYTES", sizes["乙"] + sizes["丙"])
     faces = Faces([path], "甲乙丙", 32)
     before = faces.glyphs(0, "甲乙丙")
     after = faces.glyphs(0, "乙丙甲")
@@ -74,10 +71,8 @@ def test_what_a_face_says_and_has_no_ink_for_is_not_drawn(tmp_path):
     path = font_file(tmp_path / "blank.ttf", "甲乙", blank="丙")
     faces = Faces([path], "甲乙丙 ", 32)
     assert faces.covers(0, "甲丙")
-    assert faces.glyphs(0, "甲丙") is None
-    glyphs = faces.glyphs(0, "甲 乙")
-    assert glyphs is not None
-    assert glyphs[1] is None
+    assert [faces.has(0, ch) for ch in "甲乙丙 "] == [True, True, False, True]
+    assert faces.glyphs(0, "甲 乙")[1] is None
     assert without_glyph("甲丙 丁", [(path, 0)]) == ["丙", "丁"]
     other = font_file(tmp_path / "own.ttf", "\ue000")
     assert without_glyph("\ue000", [(other, 0)]) == []

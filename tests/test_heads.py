@@ -17,10 +17,11 @@ from utils.networks import TorchNetwork
 from utils.picture import ImageSpec
 from utils.recognizer import Recognizer
 from utils.text.alignment import text_log_probs
+from utils.text.asked import Decoding
 from utils.text.charset import Charset
 from utils.text.constraints import Constraints
 from utils.text.decoding import greedy_decode
-from utils.text.reading import Decoder, Decoding
+from utils.text.reading import Decoder
 from utils.training.weights import initial_model, new_head
 
 MANY = Charset("".join(map(chr, range(0x4E00, 0x4E00 + 1500))), "many")

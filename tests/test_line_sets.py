@@ -98,7 +98,7 @@ def test_characters_that_no_font_has(tmp_path, charset_file, fonts, capsys):
     assert (recipe.characters, recipe.charset_name) == (CHARACTERS, "stems-2")
     Path(charset_file).write_text("人", encoding="utf-8")
     assert make(tmp_path / "other", charset_file, fonts, "--missing_glyphs", "drop") == 2
-    assert "a charset without characters" in capsys.readouterr().err
+    assert "none of 2 fonts has any of the 1 characters of charset stems" in capsys.readouterr().err
 
 
 def trained(data: Path, save_dir: Path, *flags: str) -> int:
@@ -149,3 +149,27 @@ def test_a_font_that_is_gone_is_told_before_the_first_step(tmp_path, charset_fil
     Path(mine).unlink()
     with pytest.raises(UserError, match=r"set/dataset\.json: --fonts .*mine\.ttf: not a font"):
         trained(data, tmp_path / "run", "--fresh", "1")
+
+
+def test_pictures_and_readers_of_different_directions_are_told(
+    tmp_path, charset_file, fonts, capsys
+):
+    data, more = tmp_path / "set", ("--split_ratio", "0.5", "0.5", "0")
+    assert make(data, charset_file, fonts, "--direction", "vertical", *more) == 0
+    with pytest.raises(UserError, match="--direction horizontal: the set draws vertical lines"):
+        trained(data, tmp_path / "run", "--fresh", "1", "--direction", "horizontal")
+    (data / "dataset.json").unlink()
+    assert trained(data, tmp_path / "run", "--direction", "horizontal") == 0
+    told = capsys.readouterr().out
+    assert "warning: 15 of 15 pictures are more than 2 times as high as wide" in told
+
+
+def test_a_set_on_disk_needs_neither_its_fonts_nor_its_corpus(tmp_path, charset_file, fonts):
+    mine = font_file(tmp_path / "mine.ttf", CHARACTERS)
+    corpus, data = tmp_path / "text.txt", tmp_path / "set"
+    corpus.write_text(CHARACTERS, encoding="utf-8")
+    more = ("--split_ratio", "0.5", "0.5", "0", "--corpus", str(corpus))
+    assert make(data, charset_file, (mine,), *more) == 0
+    Path(mine).unlink()
+    corpus.unlink()
+    assert trained(data, tmp_path / "run") == 0

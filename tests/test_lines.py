@@ -11,9 +11,10 @@ import pytest
 
 from tests.small_fonts import collection_file, font_file
 from utils.errors import UserError
+from utils.synth.corpus import Corpus
 from utils.synth.faces import Faces
 from utils.synth.line_scene import LineRenderer
-from utils.synth.lines import Corpus, LineRecipe, LineTexts, line_problems
+from utils.synth.lines import LineRecipe, LineTexts, line_problems
 from utils.synth.recipes import narrowest, recipe_from_json
 from utils.text.decoding import steps_needed
 
@@ -116,7 +117,7 @@ def test_texts_that_no_face_has_whole_are_told(fonts, tmp_path):
     path = corpus(tmp_path, "甲癸" * 9)
     recipe = LineRecipe("甲癸", "two", 2, 9, 32, 256, fonts[1:], path)
     [problem] = line_problems(recipe)
-    assert "none was found that has all characters of a text" in problem
+    assert "none was found that draws all characters of a text" in problem
 
 
 def test_values_out_of_range_are_told(recipe):
@@ -180,10 +181,44 @@ def test_a_glyph_without_ink_is_never_drawn(tmp_path):
     fonts = (font_file(tmp_path / "blank.ttf", "甲", blank="乙"),)
     renderer = LineRenderer(LineRecipe("甲乙", "two", 1, 3, 32, 128, fonts), 1)
     assert {renderer.text(0, index) for index in range(40)} == {"甲", "甲甲", "甲甲甲"}
-    empty = LineRecipe("甲乙", "two", 16, 16, 32, 256, fonts)
-    with pytest.raises(UserError, match=r"blank\.ttf says that it has '.*', and draws nothing"):
-        LineRenderer(empty, 1).draw(0, 0)
-    assert "none of 1 has '乙' (1 of 2 characters)" in line_problems(empty)[0]
+    long = LineRecipe("甲乙", "two", 16, 16, 32, 256, fonts)
+    assert LineRenderer(long, 1).text(0, 0) == "甲" * 16
+    assert "none of 1 has '乙' (1 of 2 characters)" in line_problems(long)[0]
+    none = LineRecipe("乙", "one", 1, 3, 32, 128, fonts)
+    with pytest.raises(UserError, match="none was found that draws all characters of a text"):
+        LineRenderer(none, 1).text(0, 0)
+
+
+def test_characters_of_a_face_are_as_likely_as_each_other_whatever_it_has_no_ink_for(tmp_path):
+    fonts = (
+        font_file(tmp_path / "half.ttf", "甲乙", blank="丙丁戊己"),
+        font_file(tmp_path / "other.ttf", "丙丁戊己庚辛"),
+    )
+    made = LineRenderer(LineRecipe("甲乙丙丁戊己庚辛", "few", 3, 3, 32, 128, fonts), 1)
+    counts = Counter("".join(made.text(0, index) for index in range(600)))
+    assert set(counts) == set("甲乙丙丁戊己庚辛")
+    assert counts["甲"] / counts["庚"] == pytest.approx(3, rel=0.4)  # a half of the texts have two
+
+
+def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(recipe):
+    one, other = LineRenderer(recipe, 1), LineRenderer(recipe, 1)
+    drawn = [one.draw(0, index) for index in range(50)]
+    assert drawn == [other.draw(0, index) for index in reversed(range(50))][::-1]
+
+
+@pytest.mark.parametrize("level", ["medium", "heavy"])
+def test_vertical_lines_are_changed_as_horizontal_ones_are(recipe, level):
+    """Of a line across, as much of its ink is left as of a line down."""
+    left = []
+    for direction in ("horizontal", "vertical"):
+        spread = []
+        for index in range(60):
+            some = replace(recipe, direction=direction, augment=level, tight=1.0)
+            picture, _ = LineRenderer(some, 1).draw(0, index)
+            levels = np.asarray(picture, np.float32)
+            spread.append(levels.std())
+        left.append(np.mean(spread))
+    assert left[1] == pytest.approx(left[0], rel=0.25)
 
 
 def ink_boxes(recipe: LineRecipe, count: int = 100) -> np.ndarray:

@@ -15,8 +15,9 @@ from utils.errors import UserError
 from utils.export.onnx_file import add_header, write_onnx
 from utils.networks import OnnxNetwork
 from utils.recognizer import Recognizer
+from utils.text.asked import Decoding
 from utils.text.charset import preset_charset
-from utils.text.reading import Decoder, Decoding
+from utils.text.reading import Decoder
 
 
 @pytest.fixture

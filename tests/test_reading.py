@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from readings import AB, ROWS, read
 
 from utils.errors import UserError
+from utils.text.asked import Decoding
 from utils.text.beam import prefix_beam_search
 from utils.text.charset import Charset
 from utils.text.constraints import Constraints
 from utils.text.ngram import NgramCounts
-from utils.text.reading import Decoder, Decoding, Reading
+from utils.text.reading import Decoder, Reading
 
 
 def test_the_default_is_the_best_path_with_its_text_s_probability():

@@ -10,10 +10,10 @@ from every_path import every_text, probability_rows
 from hypothesis import given, settings
 from readings import ROWS, read
 
+from utils.text.asked import Decoding
 from utils.text.case import fold_case, merge_classes
 from utils.text.charset import Charset
 from utils.text.constraints import Constraints
-from utils.text.reading import Decoding
 
 
 @settings(deadline=None, max_examples=40)

@@ -55,8 +55,10 @@ class Reader:
     def check_one_charset(self) -> None:
         """UserError where two readers do not write the same characters: labels are compared with
         what one charset makes of them."""
-        if self.down and self.down[0].charset != self.across[0].charset:
-            one, other = (each[0].charset.name for each in (self.across, self.down))
+        charsets = [each[0].charset for each in (self.across, self.down) if each]
+        written = {(frozenset(one.characters), one.alike, one.drops, one.nfc) for one in charsets}
+        if len(written) > 1:
+            one, other = (charset.name for charset in charsets)
             raise UserError(
                 f"--horizontal and --vertical: their charsets ({one} and {other}) differ; evaluate "
                 "each on its own set"

@@ -17,9 +17,10 @@ from utils.errors import UserError
 from utils.options import option
 from utils.picture import DIRECTIONS, Source
 from utils.recognizer import Prediction, Recognizer
+from utils.text.asked import DECODERS, Decoding
 from utils.text.constraints import PATTERN_HELP, Constraints, split_pattern
 from utils.text.presets import SMALL
-from utils.text.reading import DECODERS, Decoder, Decoding
+from utils.text.reading import Decoder
 
 IDLE_WITHOUT = {"beam_width": "decoder beam", "lm_weight": "lm"}
 DEFAULT_MODELS = ("checkpoints/best.safetensors", "checkpoints/best.pth")

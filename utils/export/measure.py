@@ -28,8 +28,8 @@ class Measured:
     exact: float | None
     one: float
     many: float
-    count: int = 64
-    rounds: int = 25
+    count: int
+    rounds: int
 
     def is_faster_than(self, other: Measured) -> bool:
         return self.one < other.one and self.many < other.many

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from utils.recognizer import Recognizer
 from utils.serve.service import Answer, Service, Wish
+from utils.text.asked import Decoding
 from utils.text.charset import Charset
 from utils.text.constraints import PATTERN_HELP, Constraints
-from utils.text.reading import Decoding
 
 LONGEST = 256
 """Characters of an option."""

@@ -22,7 +22,8 @@ from utils.recognizer import Prediction, Recognizer, predicted
 from utils.serve.batcher import Batcher
 from utils.serve.metrics import Metrics
 from utils.serve.options import ServeOptions
-from utils.text.reading import Decoder, Decoding
+from utils.text.asked import Decoding
+from utils.text.reading import Decoder
 
 MOST_DECODERS = 256
 """That are kept for the next request that asks for the same."""

@@ -14,17 +14,20 @@ from functools import cached_property
 from utils.errors import UserError
 from utils.synth.fonts import CHECKED_SIZE, Face, FaceName, Glyph, all_faces, charmap
 
-MOST_GLYPHS = 200_000
-"""That are kept, of about 1 KB each at 32 pixels an em."""
+MOST_BYTES = 400_000_000
+"""Of glyphs that are kept; at 32 pixels an em each takes about 2.4 KB."""
 
-OUTLINES = ("glyf", "CFF ", "CFF2")
-"""Tables of a font file, one of which holds its outlines."""
+OVERHEAD = 1500
+"""Bytes of a glyph beside its ink."""
+
+DECIDING = ("CFF ", "hmtx")
+"""Tables of a font that decide on its glyphs: outlines and widths."""
 
 
 class Faces:
     """Faces that have any of the characters; a space stands in all of them, without a glyph.
 
-    Faces of a collection mostly share outlines, and what they share is drawn and kept once.
+    Faces of a collection often share outlines, and what they share is drawn and kept once.
     Raises UserError where no face has any, and for a file that is no font.
     """
 
@@ -37,9 +40,10 @@ class Faces:
         self._outlines: list[int] = []  # equal where faces share them
         self._opened: dict[int, Face] = {}
         self._kept: OrderedDict[tuple, Glyph | None] = OrderedDict()
+        self._bytes = 0
         weights = []
         shared: dict[str, str] = {}
-        tables: dict[tuple[str, int], int] = {}
+        tables: dict[tuple[str, tuple[int, ...]], int] = {}
         for path in fonts:
             names = all_faces([path])
             for name in names:
@@ -76,16 +80,13 @@ class Faces:
         """Whether the face says that it has all of a text."""
         return self._known[face].issuperset(text)
 
-    def glyphs(self, face: int, text: str) -> list[Glyph | None] | None:
-        """Of each character, None for a space; None where the face has no ink for one, whatever it
-        says."""
-        found: list[Glyph | None] = []
-        for character in text:
-            glyph = None if character == " " else self._glyph(face, character)
-            if glyph is None and character != " ":
-                return None
-            found.append(glyph)
-        return found
+    def has(self, face: int, character: str) -> bool:
+        """Whether the face has ink for it, whatever it says; a space needs none."""
+        return character == " " or self._glyph(face, character) is not None
+
+    def glyphs(self, face: int, text: str) -> list[Glyph | None]:
+        """Of each character of a text that the face has; None for a space."""
+        return [None if ch == " " else self._glyph(face, ch) for ch in text]
 
     def _glyph(self, face: int, character: str) -> Glyph | None:
         key = self._outlines[face], self._numbers[face][self._places[character]]
@@ -95,20 +96,32 @@ class Faces:
             path, index = self.names[face]
             self._opened[face] = Face(path, self._size, index)
         glyph = self._kept[key] = self._opened[face].draw_glyph(character)
-        if len(self._kept) > MOST_GLYPHS:
-            self._kept.popitem(last=False)
+        self._bytes += size_of(glyph)
+        while self._bytes > MOST_BYTES:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= size_of(oldest)
         return glyph
 
 
-def outlines_at(path: str, index: int) -> int:
-    """Where in its file the outlines of a face begin; faces of one place share them."""
+def size_of(glyph: Glyph | None) -> int:
+    """In bytes, roughly."""
+    return OVERHEAD + (glyph.ink.nbytes if glyph else 0)
+
+
+def outlines_at(path: str, index: int) -> tuple[int, ...]:
+    """What tells the glyphs of a face from those of others in its file, by number.
+
+    Places of the tables that decide on them, which faces of a collection may share; but of TrueType
+    outlines the face itself: hinting goes by its character map, and bitmaps may stand for outlines.
+    """
     from fontTools.ttLib import TTFont, TTLibError
 
     try:
-        tables = TTFont(path, fontNumber=index, lazy=True).reader.tables
-    except TTLibError:  # of another format, in which each has its own
-        return -1 - index
-    return next((tables[name].offset for name in OUTLINES if name in tables), -1 - index)
+        with TTFont(path, fontNumber=index, lazy=True) as font:
+            tables = font.reader.tables
+            return tuple(tables[name].offset for name in DECIDING)
+    except (TTLibError, KeyError, ImportError):  # of other outlines, or another format
+        return (-1 - index,)
 
 
 def without_glyph(characters: Iterable[str], faces: Iterable[FaceName]) -> list[str]:
@@ -142,6 +155,7 @@ def glyph_problems(characters: str, faces: Sequence[FaceName], fix: str) -> list
     lacking = without_glyph(characters, opened)
     if opened and lacking:
         count = len({path for path, _ in opened})
+        fix = "choose another charset" if len(lacking) == len(characters) else fix
         problems.append(
             f"--fonts: none of {count:,} has {''.join(lacking[:20])!r} ({len(lacking):,} of "
             f"{len(characters):,} characters); add one that has, or {fix}"

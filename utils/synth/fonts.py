@@ -50,7 +50,8 @@ def find_fonts(places: Sequence[str]) -> FoundFonts:
         fonts = []
         for path in _fonts_at(place):
             try:
-                Face(path, CHECKED_SIZE)
+                for name, index in all_faces([path]):
+                    Face(name, CHECKED_SIZE, index)
                 fonts.append(os.path.abspath(path))
             except UserError as error:
                 (left_out if of_many else problems).append(str(error))

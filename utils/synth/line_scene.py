@@ -12,11 +12,10 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from utils.changes import augmented
-from utils.errors import UserError
 from utils.synth.canvas import LEAST_CONTRAST, any_colour, grain, paint_on
 from utils.synth.faces import Faces
 from utils.synth.fonts import Glyph
-from utils.synth.lines import LEAST_EM, LEAST_STEP, MOST_EM, TRIES, LineRecipe, LineTexts
+from utils.synth.lines import LEAST_EM, LEAST_STEP, MOST_EM, LineRecipe, LineTexts
 from utils.text.decoding import steps_needed
 
 BASELINE = 0.88
@@ -68,15 +67,8 @@ class LineRenderer:
     def _chosen(self, *seed: int | str) -> tuple[str, list[Glyph | None]]:
         """A text, and its glyphs; None for a space."""
         self._rng.seed("/".join(map(str, seed)))
-        for _ in range(TRIES):
-            text, face = self._texts.draw(self._rng)
-            glyphs = self._faces.glyphs(face, text)
-            if glyphs is not None:
-                return text, glyphs
-        raise UserError(
-            f"--fonts: {self._faces.names[face][0]} says that it has {text!r}, and draws nothing "
-            "for a part of it; leave it out"
-        )
+        text, face = self._texts.draw(self._rng)
+        return text, self._faces.glyphs(face, text)
 
     def _picture(self, text: str, glyphs: list[Glyph | None]) -> Image.Image:
         recipe, rng = self.recipe, self._rng
@@ -92,7 +84,11 @@ class LineRenderer:
             place, size = place[::-1], size[::-1]
         picture, paint = self._paper(size)
         picture.paste(paint, place, ink)
-        return augmented(self._seen(picture), recipe.augment, rng)
+        picture = self._seen(picture)
+        if is_down:  # what --augment does goes by the height of a line
+            lying = picture.transpose(Image.Transpose.ROTATE_90)
+            return augmented(lying, recipe.augment, rng).transpose(Image.Transpose.ROTATE_270)
+        return augmented(picture, recipe.augment, rng)
 
     def _strip(self, glyphs: list[Glyph | None]) -> Image.Image:
         """Coverage 0..255: the characters at an em of `height` pixels, cut to their ink."""

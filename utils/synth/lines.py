@@ -6,8 +6,6 @@ import bisect
 import hashlib
 import itertools
 import random
-import re
-from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 from utils.changes import LEVELS
 from utils.errors import UserError
 from utils.picture import DIRECTIONS
+from utils.synth.corpus import Corpus
 from utils.synth.faces import Faces, glyph_problems
 from utils.synth.fonts import CHECKED_SIZE, all_faces
 from utils.text.charset import Charset
@@ -31,9 +30,6 @@ LEAST_STEP = 0.15
 
 TRIES = 50
 """Texts, and faces for each of them, that are tried before a recipe is given up."""
-
-SHOWN = 20
-"""Characters that are named where many are missing."""
 
 
 @dataclass(frozen=True)
@@ -92,43 +88,6 @@ class LineRecipe:
         return [LOOK_VERSION, hashlib.sha256(corpus).hexdigest(), sizes]
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """Pieces of a text that can be drawn, and what cannot, with counts."""
-
-    pieces: tuple[str, ...]
-    left_out: Counter[str]
-
-    @classmethod
-    def read(cls, path: str, characters: str) -> Corpus:
-        """UserError for what is no text, or has nothing of these characters."""
-        if Path(path).is_dir():
-            raise UserError(f"--corpus {path}: it is a folder; give a text file, or random")
-        try:
-            text = Path(path).read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise UserError(f"--corpus {path}: no such file; give a text file, or random") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"--corpus {path}: cannot be read as UTF-8 ({error})") from None
-        known = frozenset(characters)
-        left_out = Counter({ch: n for ch, n in Counter(text).items() if ch not in known})
-        others = re.compile(f"[^{re.escape(characters)}]+")
-        pieces = (re.sub(" +", " ", piece).strip() for piece in others.split(text))
-        return cls(tuple(piece for piece in pieces if piece), left_out)
-
-    def named(self) -> str:
-        """Characters that are left out, with counts; spaces and ends of lines go without saying."""
-        missing = [(ch, n) for ch, n in self.left_out.most_common() if not ch.isspace()]
-        shown = ", ".join(f"{ch!r} x {n:,}" for ch, n in missing[:SHOWN])
-        return shown + (f" and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else "")
-
-    def sentences(self) -> list[str]:
-        """On the characters that are not drawn, or none."""
-        count = sum(n for ch, n in self.left_out.items() if not ch.isspace())
-        return [f"{count:,} characters of the corpus are not in the charset, and lines end before "
-                f"them: {self.named()}"] if count else []  # fmt: skip
-
-
 class LineTexts:
     """The texts of a recipe, each with a face that has all its characters.
 
@@ -159,29 +118,42 @@ class LineTexts:
         return pieces, list(itertools.accumulate(len(piece) - least + 1 for piece in pieces))
 
     def draw(self, rng: random.Random) -> tuple[str, int]:
-        """A text, and the place of its face."""
-        least, most = self._recipe.min_length, self._recipe.max_length
+        """A text, and the place of a face that has ink for all of it."""
         for _ in range(TRIES):
-            length = rng.randint(least, most)
+            length = rng.randint(self._recipe.min_length, self._recipe.max_length)
             if self.corpus is None:
                 face = self._faces.any(rng)
-                text = "".join(rng.choices(self._faces.covered[face], k=length)).strip()
-                text = re.sub(" +", " ", text) if " " in text else text
+                text = self._random(length, face, rng)
             else:
                 text = self._from_corpus(length, rng)
                 face = self._face_of(text, rng)
-            if face >= 0 and len(text) >= least:
+            if face >= 0 and len(text) >= self._recipe.min_length:
                 return text, face
         raise UserError(
-            f"--fonts: of {len(self._recipe.fonts)} fonts, none was found that has all characters "
-            "of a text; give others, or a smaller charset"
+            f"--fonts: of {len(self._recipe.fonts)} fonts, none was found that draws all "
+            "characters of a text; give others, or a smaller charset"
         )
+
+    def _random(self, length: int, face: int, rng: random.Random) -> str:
+        """Of characters that the face has; no space at an end, nor two together. It is cut where no
+        character is found: a face may say that it has one, and have no ink for it."""
+        text, covered = "", self._faces.covered[face]
+        for place in range(length):
+            may_be_space = 0 < place < length - 1 and text[-1] != " "
+            for _ in range(TRIES):
+                character = rng.choice(covered)
+                if may_be_space if character == " " else self._faces.has(face, character):
+                    text += character
+                    break
+            else:
+                return text.strip()
+        return text
 
     def _face_of(self, text: str, rng: random.Random) -> int:
         """One that has all of a text, -1 where none is found."""
         for _ in range(TRIES):
             face = self._faces.any(rng)
-            if self._faces.covers(face, text):
+            if self._faces.covers(face, text) and all(self._faces.has(face, ch) for ch in text):
                 return face
         return -1
 
@@ -222,8 +194,12 @@ def line_problems(recipe: LineRecipe) -> list[str]:
     spaces = [ch for ch in recipe.characters if ch.isspace() and ch != " "]
     if spaces:
         problems.append(f"charset {recipe.charset_name}: lines hold no {spaces[0]!r}; leave it out")
+    if not recipe.characters.strip():
+        problems.append(f"charset {recipe.charset_name}: it has spaces only; add characters")
     if not recipe.fonts:
-        return [*problems, "--fonts: a recipe of lines needs a font or more; give some"]
+        problems.append("--fonts: a recipe of lines needs a font or more; give some")
+    if not recipe.fonts or not recipe.characters.strip():
+        return problems
     found = glyph_problems(
         recipe.characters, all_faces(recipe.fonts), "leave them out by --missing_glyphs drop"
     )

@@ -15,10 +15,11 @@ from utils.files import check_output_file
 from utils.options import Parsed, option
 from utils.picture import DIRECTIONS
 from utils.synth.captcha import RENDERERS, CaptchaRecipe
+from utils.synth.corpus import Corpus
 from utils.synth.description import split_sizes
 from utils.synth.faces import without_glyph
 from utils.synth.fonts import FoundFonts, all_faces, find_fonts
-from utils.synth.lines import Corpus, LineRecipe
+from utils.synth.lines import LineRecipe
 from utils.synth.recipes import KINDS, MOST_PIXELS, Recipe, recipe_problems
 from utils.synth.words import SYSTEM_WORDS, WordRecipe, system_words
 from utils.text.charset import PRESETS, Charset, preset_charset, read_charset_file, sample
@@ -142,6 +143,11 @@ class GenerateOptions:
         augment = self._filled("augment")
         if self.kind == "line":
             lacking = set(self.without_glyph)
+            if len(lacking) == len(charset):
+                raise UserError(
+                    f"--missing_glyphs drop: none of {len(fonts):,} fonts has any of the "
+                    f"{len(lacking):,} characters of charset {charset.name}; give other fonts"
+                )
             return LineRecipe(
                 "".join(ch for ch in charset.characters if ch not in lacking),
                 charset.name + (f"-{len(lacking)}" if lacking else ""),

@@ -72,10 +72,14 @@ class Charset:
         """The characters that one of the charset stands for, itself first."""
         return next((group for group in self.alike if group[0] == character), character)
 
+    def written(self, text: str) -> str:
+        """A label in NFC, if the charset is."""
+        return unicodedata.normalize("NFC", text) if self.nfc else text
+
     def fold(self, text: str) -> str:
         """A label as `decode` would give it back: in NFC if the charset is, of alike characters
         always the first, and without the others if the charset drops them."""
-        text = unicodedata.normalize("NFC", text) if self.nfc else text
+        text = self.written(text)
         return "".join(
             [
                 self.characters[self._ids[ch] - 1] if ch in self._ids else ch
@@ -90,7 +94,8 @@ class Charset:
 
     def missing(self, texts: Iterable[str]) -> dict[str, int]:
         """Characters of the texts that are not in the charset, with counts, most frequent first."""
-        counts = Counter(ch for text in texts for ch in text if ch not in self._ids)
+        written = map(self.written, texts) if self.nfc else texts
+        counts = Counter(ch for text in written for ch in text if ch not in self._ids)
         return dict(counts.most_common())
 
 

@@ -61,10 +61,10 @@ def greedy_decode(log_probs: LogProbs | torch.Tensor, lengths: np.ndarray) -> li
     """
     if isinstance(log_probs, np.ndarray):
         path = log_probs.argmax(2)
+    elif isinstance(log_probs, Steps):
+        path = log_probs.best()
     else:
-        path = (
-            log_probs.best() if isinstance(log_probs, Steps) else log_probs.argmax(2).cpu().numpy()
-        )
+        path = log_probs.argmax(2).cpu().numpy()
     return collapse(path, lengths)
 
 

@@ -26,13 +26,8 @@ def clashes(options: TrainOptions) -> list[str]:
     ]
     if options.epoch_size and options.replay:
         found.append("--epoch_size fights --replay, whose epochs go once through the new set")
-    if options.first_characters and options.fresh < 1:
-        found.append(
-            f"--first_characters {options.first_characters}: it goes with --fresh 1, which draws "
-            "every line"
-        )
     if options.resume is None:
-        found += _of_fine_tuning(options)
+        found += _of_fine_tuning(options) + _of_a_lesson(options)
     if options.img_channels not in (None, 1, 3):
         found.append(f"--img_channels {options.img_channels}: expected 1 (grey) or 3 (RGB)")
     try:
@@ -63,6 +58,18 @@ def _of_fine_tuning(options: TrainOptions) -> list[str]:
         found.append(f"--fresh_root {options.fresh_root}: nothing is drawn; add --fresh")
     if options.unfreeze_every and options.freeze_backbone == "none":
         found.append("--unfreeze_every: nothing is frozen; add --freeze_backbone all")
+    return found
+
+
+def _of_a_lesson(options: TrainOptions) -> list[str]:
+    found, flag = [], f"--first_characters {options.first_characters}"
+    if options.first_characters and (options.fresh < 1 or options.overfit_batch):
+        found.append(f"{flag}: it goes with --fresh 1, which draws every line; add that")
+    if options.first_characters and options.first_epochs >= options.num_epochs:
+        found.append(
+            f"--first_epochs {options.first_epochs}: of --num_epochs {options.num_epochs} none is "
+            "left for the other characters; lower it"
+        )
     return found
 
 

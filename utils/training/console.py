@@ -13,6 +13,7 @@ import torch
 from models.registry import BACKBONES, backbone_entry
 from models.transfer import count_parameters
 from utils.data.joined import counts_of
+from utils.data.widths import misdirected
 from utils.synth.recipes import kind_of
 from utils.text.charset import sample
 from utils.training.resolve import OVERFIT
@@ -57,11 +58,13 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
     print(
         f"charset {run.charset.name}, {len(run.charset)} characters; {device}, {precision}{threads}"
     )
-    if run.lesson.lasts(0):
+    if run.lesson.lasts(0) and run.resumed is None:
         print(
             f"the first {run.lesson.epochs} epochs know {run.lesson.size:,} of "
             f"{len(run.charset):,} characters: {sample(run.lesson.characters)}"
         )
+    for sentence in misdirected([row.picture for row in run.data.val], run.spec):
+        print(f"warning: {sentence}")
     if run.widths is not None:
         wide = int((run.widths > run.spec.width).sum())
         print(

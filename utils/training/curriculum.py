@@ -9,21 +9,27 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from utils.errors import UserError
 from utils.synth.lines import LineRecipe
 from utils.synth.recipes import Recipe
 from utils.text.charset import BLANK, Charset
 
+if TYPE_CHECKING:
+    from utils.training.options import TrainOptions
+
 
 @dataclass(frozen=True)
 class Lesson:
-    """The first `epochs` know `size` characters, chosen by the seed; 0 of either: all from the
+    """The first `epochs` know `size` of the characters `drawn`, chosen by the seed; 0: all from the
     start."""
 
     charset: Charset
+    drawn: str
     size: int
     epochs: int
     seed: int
@@ -43,8 +49,7 @@ class Lesson:
 
     @cached_property
     def characters(self) -> str:
-        some = random.Random(f"{self.seed}/lesson").sample(self.charset.characters, self.size)
-        return "".join(some)
+        return "".join(random.Random(f"{self.seed}/lesson").sample(self.drawn, self.size))
 
     def recipe(self, recipe: Recipe) -> LineRecipe:
         """What is drawn: random texts, for a corpus has few that are of these characters."""
@@ -54,7 +59,8 @@ class Lesson:
     @cached_property
     def _classes(self) -> Tensor:
         """(size + 1,): the blank's, and theirs."""
-        return torch.tensor([BLANK, *sorted(self.charset.encode(self.characters))])
+        written = self.charset.fold(self.characters)
+        return torch.tensor([BLANK, *sorted(self.charset.encode(written))])
 
     def of(
         self, head: nn.Linear, second_head: nn.Linear, targets: Tensor
@@ -64,6 +70,35 @@ class Lesson:
         places = torch.zeros(self.charset.num_classes, dtype=targets.dtype, device=targets.device)
         places[classes] = torch.arange(len(classes), dtype=targets.dtype, device=targets.device)
         return LessonHead(head, classes), LessonHead(second_head, classes), places[targets]
+
+
+def one_of_each(characters: str, charset: Charset) -> str:
+    """Of the characters that a recipe draws, one for each class of the charset; no space, which no
+    line is made of alone."""
+    found: dict[str, str] = {}
+    for character in characters:
+        written = charset.fold(character)
+        if written in charset.known and not written.isspace():
+            found.setdefault(written, character)
+    return "".join(found.values())
+
+
+def lesson_of(options: TrainOptions, charset: Charset, recipe: Recipe | None) -> Lesson:
+    """UserError where there are no lines to draw it from, or not so many characters."""
+    size, drawn = options.first_characters, ""
+    if size and not isinstance(recipe, LineRecipe):
+        raise UserError(
+            f"--first_characters {size}: it goes with a set of lines, which generate_data.py "
+            "--kind line makes"
+        )
+    if size and recipe is not None:
+        drawn = one_of_each(recipe.characters, charset)
+    if size and size >= len(drawn):
+        raise UserError(
+            f"--first_characters {size}: expected fewer than the {len(drawn):,} of charset "
+            f"{charset.name} that are drawn"
+        )
+    return Lesson(charset, drawn, size, options.first_epochs, options.seed)
 
 
 class LessonHead(nn.Linear):

@@ -26,6 +26,7 @@ from utils.dataset import (
     relabelled,
 )
 from utils.errors import UserError
+from utils.synth.lines import LineRecipe
 from utils.synth.recipes import Recipe, more_often, recipe_problems
 from utils.text.charset import Charset
 
@@ -70,7 +71,8 @@ class Data:
             return self
         splits = (self.train, self.val)
         empty = [row.where for rows in splits for row in rows if not charset.fold(row.label)]
-        dropped = charset.missing(row.label for rows in splits for row in rows)
+        labels = (row.label for rows in splits for row in rows)
+        dropped = charset.missing(labels) if charset.drops else {}
         train, val = (relabelled(rows, charset.fold) for rows in splits)
         if not val or (self.train and not train):
             raise UserError(
@@ -197,7 +199,7 @@ def read_data(options: TrainOptions) -> Data:
         batch = list(train[: options.batch_size])
         return Data(data.root, batch * OVERFIT_STEPS, batch, None, len(batch) * OVERFIT_STEPS)
     epoch_size = options.epoch_size or len(train) or FRESH_EPOCH
-    fresh_recipe = recipe
+    fresh_recipe = None if options.fresh == 0 and isinstance(recipe, LineRecipe) else recipe
     if options.fresh > 0 and options.hard_characters and recipe is not None:
         fresh_recipe = more_often(recipe, options.hard_characters, options.hard_weight)
     found = Data(

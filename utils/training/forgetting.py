@@ -27,6 +27,19 @@ class OldSet:
         self._rows = relabelled(data.split("val"), charset.fold)
 
     @classmethod
+    def of_run(
+        cls,
+        data: DataSet | None,
+        start: Checkpoint | None,
+        resumed: Checkpoint | None,
+        device: torch.device,
+    ) -> OldSet | None:
+        """Where there is --old_root; of a run that goes on, as it was before."""
+        if data is not None and resumed is not None and resumed.training is not None:
+            return cls.from_json(data, resumed.training["old"])
+        return None if data is None or start is None else cls.of_start(data, start, device)
+
+    @classmethod
     def of_start(cls, data: DataSet, start: Checkpoint, device: torch.device) -> OldSet:
         """Scored by --init_from, which need not be there any more when the run ends."""
         old = cls(data, start.header.charset)

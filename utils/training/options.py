@@ -67,8 +67,8 @@ class TrainOptions:
     )
     direction: str = option(
         None,
-        "of the text; vertical: upright characters, top to bottom (default: the set's own, or "
-        "horizontal)",
+        "of the text; vertical: upright characters, top to bottom (default: as --init_from, or the "
+        "set of lines, has it; else horizontal)",
         DIRECTIONS,
     )
     img_channels: int = option(None, "1 grey, 3 RGB (default: 1; networks of torchvision: 3)")

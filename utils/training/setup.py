@@ -27,7 +27,7 @@ from utils.synth.lines import LineRecipe
 from utils.synth.recipes import Recipe, draws_together, narrowest, needing_most
 from utils.text.charset import Charset
 from utils.training.charset import choose_charset
-from utils.training.curriculum import Lesson
+from utils.training.curriculum import Lesson, lesson_of
 from utils.training.curves import need_tensorboard
 from utils.training.data import Data, check_same_data, read_data
 from utils.training.forgetting import OldSet
@@ -88,19 +88,24 @@ def make_model(
     return model, origin
 
 
-def lesson_of(options: TrainOptions, charset: Charset, recipe: Recipe | None) -> Lesson:
-    """UserError where there are no lines to draw it from, or not so many characters."""
-    if options.first_characters and not isinstance(recipe, LineRecipe):
+def check_direction(options: TrainOptions, recipe: Recipe | None) -> None:
+    """UserError where lines would be drawn the other way than they are read."""
+    if not options.fresh or not isinstance(recipe, LineRecipe):
+        return
+    if recipe.direction != options.direction:
         raise UserError(
-            f"--first_characters {options.first_characters}: it goes with a set of lines, which "
-            "generate_data.py --kind line makes"
+            f"--direction {options.direction}: the set draws {recipe.direction} lines; give "
+            f"--direction {recipe.direction}, or another set"
         )
-    if options.first_characters >= len(charset):
-        raise UserError(
-            f"--first_characters {options.first_characters}: expected fewer than the "
-            f"{len(charset):,} of charset {charset.name}"
-        )
-    return Lesson(charset, options.first_characters, options.first_epochs, options.seed)
+
+
+def make_ready(save_dir: Path, resumed: Checkpoint | None) -> None:
+    """No leftovers of a save that was killed, and the earlier run's files out of the way."""
+    remove_leftovers(save_dir)
+    if resumed is None:
+        keep_previous_run(save_dir)
+    else:
+        carry_best(resumed.path.parent, save_dir)
 
 
 def with_room(
@@ -178,6 +183,7 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     if options.tensorboard:
         need_tensorboard()
     data = read_data(options)
+    check_direction(options, data.recipe)
     drawn_on_gpu = (
         device.type == "cuda" and options.fresh == 1
         and draws_together(data.recipe, options.renderer)
@@ -199,11 +205,8 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     if not fits.all():
         data, widths = data.kept(fits), None if widths is None else widths[fits]
     data.check_groups()
-    old = None
-    if data.old is not None and resumed is not None and resumed.training is not None:
-        old = OldSet.from_json(data.old, resumed.training["old"])
-    elif data.old is not None and init_from is not None:
-        old = OldSet.of_start(data.old, init_from, device)
+    lesson = lesson_of(options, charset, data.recipe)
+    old = OldSet.of_run(data.old, init_from, resumed, device)
     save_dir = Path(options.save_dir)
     for name in RUN_FILES:
         check_output_file(save_dir / name)
@@ -211,11 +214,7 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     if resumed is not None and resumed.training is not None:
         backbone_lr = resumed.training["backbone_lr"]
     if not options.overfit_batch:
-        remove_leftovers(save_dir)  # of a save that was killed
-        if resumed is None:
-            keep_previous_run(save_dir)
-        else:
-            carry_best(resumed.path.parent, save_dir)
+        make_ready(save_dir, resumed)
     return Run(
         options,
         data,
@@ -232,6 +231,6 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         fingerprint,
         resumed.training if resumed else None,
         old,
-        lesson_of(options, charset, data.recipe),
+        lesson,
         widths,
     )

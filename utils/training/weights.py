@@ -12,7 +12,7 @@ from torch import nn
 
 from models.config import ModelConfig
 from models.crnn import CRNN
-from models.heads import LARGE, start_with_blanks
+from models.heads import start_with_blanks
 from models.registry import backbone_entry, build_model
 from models.transfer import carry_head, fit_picture, load_backbone
 from utils.checkpoint import Checkpoint
@@ -55,8 +55,7 @@ def initial_model(
 ) -> tuple[CRNN, str]:
     """The model to train and a sentence on where its weights come from."""
     model = build_model(config)
-    if config.num_classes >= LARGE:
-        start_with_blanks(model.head)
+    start_with_blanks(model.head)
     if init_from is not None:
         kept = _take_over(model, init_from, charset)
         return model, f"weights of {init_from.path}, {kept} of {len(charset)} characters known"
@@ -71,10 +70,9 @@ def initial_model(
 
 
 def new_head(num_features: int, num_classes: int) -> nn.Linear:
-    """Random weights; of a large charset, the blank before all others."""
+    """Of random weights."""
     head = nn.Linear(num_features, num_classes)
-    if num_classes >= LARGE:
-        start_with_blanks(head)
+    start_with_blanks(head)
     return head
 
 
@@ -92,7 +90,7 @@ def _take_over(model: CRNN, checkpoint: Checkpoint, charset: Charset) -> int:
         reason = str(error).splitlines()[-1].strip()
         raise UserError(
             f"--init_from {checkpoint.path}: its weights do not fit this model ({reason}); "
-            "leave --backbone, --neck, --hidden_size and --num_layers to it"
+            "leave --backbone, --neck, --hidden_size, --num_layers and --head_size to it"
         ) from None
     before = checkpoint.header.charset.characters
     # A class that is written differently now, such as a letter in the other case, is the same one.
