@@ -22,6 +22,7 @@ from utils.text.charset import Charset
 from utils.text.constraints import Constraints
 from utils.text.decoding import greedy_decode
 from utils.text.reading import Decoder
+from utils.training.calibrate import tempered
 from utils.training.weights import initial_model, new_head
 
 MANY = Charset("".join(map(chr, range(0x4E00, 0x4E00 + 1500))), "many")
@@ -96,6 +97,27 @@ def test_steps_are_of_the_networks_precision(network, batch):
     np.testing.assert_allclose(found, text_log_probs(log_probs, lengths, targets), rtol=0.02)
 
 
+def test_no_single_step_is_more_than_certain_in_half_precision(network, batch):
+    """The sums of all classes and the columns of some are rounded alike."""
+    steps, _ = TorchNetwork(network.model, amp_dtype=torch.bfloat16).steps(*batch)
+    best = steps.at(np.arange(5), steps.best())  # (N, T, T)
+    assert best.max() < 1e-2
+    warm = steps.tempered(2.0).at(np.arange(5), steps.best())
+    assert warm.max() < best.max()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+def test_steps_of_another_temperature(network, batch, temperature):
+    log_probs, lengths = network.log_probs(*batch)
+    steps, _ = network.steps(*batch)
+    targets = greedy_decode(steps, lengths)
+    np.testing.assert_allclose(
+        text_log_probs(steps.tempered(temperature), lengths, targets),
+        text_log_probs(tempered(log_probs, temperature), lengths, targets),
+        rtol=1e-5, atol=1e-4,
+    )  # fmt: skip
+
+
 def test_readings_are_the_same(network, batch):
     decoder = Decoder(MANY)
     assert not decoder.needs_whole
@@ -160,7 +182,7 @@ def test_a_new_head_of_many_classes_starts_with_blanks():
     assert 0.3 < float(shares.detach().mean()) < 0.7
     config = ModelConfig("light", MANY.num_classes, 32, 1, 16, 1)
     model, _ = initial_model(config, MANY, None, False, None)
-    assert float(model.head.bias[0]) == pytest.approx(math.log(1500), abs=1e-5)
+    assert float(model.head.bias[0].detach()) == pytest.approx(math.log(1500), abs=1e-5)
     torch.manual_seed(0)
     few, plain = new_head(12, 63), nn.Linear(12, 63)
     assert few.bias.abs().max() < 1

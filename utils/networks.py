@@ -52,13 +52,17 @@ class Network(Protocol):
 class TorchSteps:
     """The Steps of a network of torch, which stay on its device, and in its precision."""
 
-    def __init__(self, network: TorchNetwork, features: torch.Tensor):
+    def __init__(self, network: TorchNetwork, features: torch.Tensor, temperature: float):
         from models.heads import HeadSteps
 
         head = network.model.head
-        self._network = network
-        self._said = HeadSteps(features, head, network.temperature)
+        self._network, self._features, self._temperature = network, features, temperature
+        self._said = HeadSteps(features, head, temperature)
         self.shape = (*features.shape[:2], head.out_features)
+
+    def tempered(self, temperature: float) -> TorchSteps:
+        with self._network.reading():
+            return TorchSteps(self._network, self._features, self._temperature * temperature)
 
     def best(self) -> np.ndarray:
         return self._said.best.cpu().numpy()
@@ -108,7 +112,7 @@ class TorchNetwork:
             return self.log_probs(images, widths)
         with self.reading():
             features, lengths = self._encoded(images, widths)
-            steps = TorchSteps(self, features)
+            steps = TorchSteps(self, features, self.temperature)
         return steps, lengths.cpu().numpy()
 
     def _encoded(self, images: np.ndarray, widths: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:

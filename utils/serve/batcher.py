@@ -210,3 +210,6 @@ class SomeSteps:
 
     def at(self, rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
         return self.steps.at(self.rows[rows], classes)
+
+    def tempered(self, temperature: float) -> SomeSteps:
+        return SomeSteps(self.steps.tempered(temperature), self.rows)

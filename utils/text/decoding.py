@@ -31,6 +31,10 @@ class Steps(Protocol):
         """Of classes (M, S) in the pictures rows (M,): (M, T, S)."""
         ...
 
+    def tempered(self, temperature: float) -> Steps:
+        """Those of the same logits, divided by a temperature."""
+        ...
+
 
 LogProbs = np.ndarray | Steps
 
