@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -20,7 +21,7 @@ from utils.text.alignment import text_log_probs
 from utils.text.asked import Decoding
 from utils.text.charset import Charset
 from utils.text.constraints import Constraints
-from utils.text.decoding import greedy_decode
+from utils.text.decoding import greedy_decode, log_probs_at
 from utils.text.reading import Decoder
 from utils.training.calibrate import tempered
 from utils.training.weights import initial_model, new_head
@@ -97,13 +98,16 @@ def test_steps_are_of_the_networks_precision(network, batch):
     np.testing.assert_allclose(found, text_log_probs(log_probs, lengths, targets), rtol=0.02)
 
 
-def test_no_single_step_is_more_than_certain_in_half_precision(network, batch):
-    """The sums of all classes and the columns of some are rounded alike."""
-    steps, _ = TorchNetwork(network.model, amp_dtype=torch.bfloat16).steps(*batch)
-    best = steps.at(np.arange(5), steps.best())  # (N, T, T)
-    assert best.max() < 1e-2
-    warm = steps.tempered(2.0).at(np.arange(5), steps.best())
-    assert warm.max() < best.max()
+def test_columns_round_as_the_head_does(network, batch):
+    """In half precision too: else a single step could be more than certain."""
+    half = TorchNetwork(copy.deepcopy(network.model), amp_dtype=torch.bfloat16)
+    with torch.no_grad():
+        half.model.head.bias.normal_(0, 5)
+    steps, _ = half.steps(*batch)
+    log_probs, _ = half.log_probs(*batch)
+    rows, best = np.arange(5), steps.best()
+    gaps = np.abs(steps.at(rows, best) - log_probs_at(log_probs, rows, best))  # (N, T, T)
+    assert np.mean(gaps < 1e-3) > 0.95
 
 
 @pytest.mark.parametrize("temperature", [0.5, 3.0])

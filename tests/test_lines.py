@@ -11,6 +11,7 @@ import pytest
 
 from tests.small_fonts import collection_file, font_file
 from utils.errors import UserError
+from utils.synth import line_scene
 from utils.synth.corpus import Corpus
 from utils.synth.faces import Faces
 from utils.synth.line_scene import LineRenderer
@@ -206,19 +207,21 @@ def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(recipe):
     assert drawn == [other.draw(0, index) for index in reversed(range(50))][::-1]
 
 
-@pytest.mark.parametrize("level", ["medium", "heavy"])
-def test_vertical_lines_are_changed_as_horizontal_ones_are(recipe, level):
-    """Of a line across, as much of its ink is left as of a line down."""
-    left = []
+def test_vertical_lines_are_augmented_as_they_lie(recipe, monkeypatch):
+    """What --augment does goes by the height of a line."""
+    sizes = []
+
+    def seen(picture, level, rng):
+        sizes.append((picture.size, level))
+        return picture
+
+    monkeypatch.setattr(line_scene, "augmented", seen)
     for direction in ("horizontal", "vertical"):
-        spread = []
-        for index in range(60):
-            some = replace(recipe, direction=direction, augment=level, tight=1.0)
-            picture, _ = LineRenderer(some, 1).draw(0, index)
-            levels = np.asarray(picture, np.float32)
-            spread.append(levels.std())
-        left.append(np.mean(spread))
-    assert left[1] == pytest.approx(left[0], rel=0.25)
+        some = replace(recipe, direction=direction, augment="heavy")
+        assert max(LineRenderer(some, 1).draw(0, 1)[0].size) == 256
+    assert sizes == [((256, 32), "heavy")] * 2
+    plain, _ = LineRenderer(replace(recipe, direction="vertical"), 1).draw(0, 1)
+    assert plain == LineRenderer(some, 1).draw(0, 1)[0]
 
 
 def ink_boxes(recipe: LineRecipe, count: int = 100) -> np.ndarray:
