@@ -1,6 +1,6 @@
 """Lines as pictures: characters side by side or one below the other, on a ground, seen by a camera.
 
-Glyphs are drawn once a face and kept; a line is put together from them at one size, scaled as a
+Glyphs are drawn once and kept; a line is put together from them at one size, scaled as a
 whole, and what is costly to throw (colours that go together, grain) comes from pools.
 """
 
@@ -38,7 +38,7 @@ class LineRenderer:
     """Draws a recipe's lines, each a function of its seed alone; grey (channels 1) or RGB (3).
 
     A horizontal picture is `width` wide and `height` high, a vertical one `height` wide and `width`
-    high; of `tight` lines it ends near the text. Raises UserError as LineTexts does.
+    high; of `tight` lines it ends near the text. Raises UserError as Faces and LineTexts do.
     """
 
     def __init__(self, recipe: LineRecipe, channels: int = 3):
@@ -181,7 +181,9 @@ class LineRenderer:
             box = (0, place, width, place + 1) if is_level else (place, 0, place + 1, height)
             picture.paste(colour, box)
 
-    def _with_noise(self, levels: Colour | np.ndarray, shape: tuple[int, int], strength: float):
+    def _with_noise(
+        self, levels: Colour | np.ndarray, shape: tuple[int, int], strength: float
+    ) -> Image.Image:
         """A picture of these levels, a colour or (H, W, channels), with grain."""
         size = shape[0] * shape[1] * self._channels
         start = self._rng.randrange(NOISE // 2)

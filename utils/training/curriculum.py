@@ -1,7 +1,7 @@
 """A first lesson of few characters: what lets a reader of thousands of them start.
 
 Bengio, Louradour, Collobert and Weston, "Curriculum learning", ICML 2009. With all characters at
-once each is seen so seldom that for hundreds of thousands of lines none is told from another.
+once each is seen so seldom that for long none is told from another.
 """
 
 from __future__ import annotations
