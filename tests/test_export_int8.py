@@ -50,7 +50,7 @@ def test_eight_bits_that_are_slower_or_lose_texts_are_not_written(
     assert call(learned, "--format", "onnx-int8", "--data_root", tiny_data) == 1
     assert "not written: eight bits are not faster" in capsys.readouterr().out
     assert sorted(path.name for path in learned.parent.iterdir()) == ["best.pth"]
-    plain, fast = Measured(100, 0.9, 2.0, 1.0), Measured(50, 0.9, 1.0, 0.5)
+    plain, fast = Measured(100, 0.9, 2.0, 1.0, 64, 25), Measured(50, 0.9, 1.0, 0.5, 64, 25)
     monkeypatch.undo()
     for small, reason in (
         (fast, None),
