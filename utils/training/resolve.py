@@ -64,7 +64,9 @@ def resolve_options(
                 raise UserError("\n".join(found))
         else:
             assert resumed.training is not None
-            stored = with_newer_options(type(options), resumed.training["options"])
+            # Older runs had no flag for the direction, and took it from the file they began with.
+            own = {"direction": resumed.header.image.direction} | resumed.training["options"]
+            stored = with_newer_options(type(options), own)
             changed = {name: getattr(options, name) for name in sorted(given)}
             check_unchanged(stored, changed, FREE_ON_RESUME, resumed.path)
             free = {name: value for name, value in changed.items() if name in FREE_ON_RESUME}
@@ -103,7 +105,7 @@ def of_lines(options: TrainOptions) -> dict[str, Any]:
 def with_newer_options(cls: type, stored: dict[str, Any]) -> dict[str, Any]:
     """A run's options, and what goes without saying for those that it did not have yet."""
     before = {field.name: field.default for field in dataclasses.fields(cls)}
-    before |= {"renderer": "package", "direction": "horizontal"}
+    before["renderer"] = "package"
     if "monitor" not in stored and stored.get("scheduler") in ("step", "constant"):
         stored = stored | {"warmup": 0.0}  # they had none
     return before | stored
