@@ -95,7 +95,8 @@ def rate(
     rows: Sequence[Row], paths: Sequence[Path], workers: int, cold: bool, options: Options
 ) -> float:
     """Pictures a second."""
-    from utils.training.batches import EpochBatches, training_batches
+    from utils.training.batches import training_batches
+    from utils.training.order import EpochBatches
     from utils.training.pictures import TrainingPictures
 
     settle(paths, cold)

@@ -67,7 +67,8 @@ def sources(folder: Path, options: Options) -> dict[str, TrainingPictures]:
 
 def ms_a_batch(pictures: TrainingPictures, num_workers: int, options: Options) -> float:
     """Milliseconds until the next batch is there, mean over the steps of a round."""
-    from utils.training.batches import EpochBatches, training_batches
+    from utils.training.batches import training_batches
+    from utils.training.order import EpochBatches
 
     at_once = pictures.steps_at_once(options.batch_size)
     before = at_once * max(1, num_workers)  # the first block of each worker

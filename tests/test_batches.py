@@ -14,7 +14,8 @@ from utils.synth import captcha
 from utils.synth.captcha import CaptchaRecipe
 from utils.text.charset import preset_charset
 from utils.training.batch import Batch, Block
-from utils.training.batches import EpochBatches, in_background, training_batches
+from utils.training.batches import in_background, training_batches
+from utils.training.order import EpochBatches
 from utils.training.pictures import TrainingPictures
 
 RECIPE = CaptchaRecipe("0123456789", "digits", 2, 4, 80, 32)

@@ -51,7 +51,7 @@ def test_the_loss_is_that_of_its_classes_alone(loss):
     known = sorted(CHARSET.encode(lesson.characters))
     targets = torch.tensor([[known[2], known[0]], [known[1], known[1]]])
     lengths, sizes = torch.tensor([9, 7]), torch.tensor([2, 2])
-    head, second, places = lesson.of(heads[0], heads[1], targets)
+    (head, second), places = lesson.of(heads, targets)
     assert places.tolist() == [[3, 1], [2, 2]]
     assert second.weight.shape == (4, 6)
     found = loss(features, head, lengths, places, sizes)
@@ -141,6 +141,6 @@ def test_a_lesson_is_of_what_the_recipe_draws(tmp_path, charset_file, fonts):  #
     lesson = Lesson(charset, drawn, 2, 1, 0)
     recipe = LineRecipe(CHARACTERS, "stems", 1, 4, 32, 128, fonts)
     assert set(lesson.recipe(recipe).characters) < set("甲乙庚")
-    head, _, places = lesson.of(nn.Linear(4, 6), nn.Linear(4, 6), torch.tensor([[1, 2], [3, 1]]))
+    [head], places = lesson.of([nn.Linear(4, 6)], torch.tensor([[1, 2], [3, 1]]))
     assert head.weight.shape == (3, 4)
     assert places.shape == (2, 2)

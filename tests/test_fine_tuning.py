@@ -23,8 +23,8 @@ from utils.picture import LUMA, ImageSpec
 from utils.text.charset import preset_charset
 from utils.training import state
 from utils.training.batch import Block
-from utils.training.batches import EpochBatches
 from utils.training.data import Data
+from utils.training.order import EpochBatches
 from utils.training.pictures import TrainingPictures
 
 

@@ -15,9 +15,9 @@ from utils.data.joined import JoinedRows
 from utils.dataset import BadRows, open_dataset
 from utils.errors import UserError
 from utils.text.charset import preset_charset
-from utils.training.batches import EpochBatches
 from utils.training.data import Data
 from utils.training.forgetting import OldSet
+from utils.training.order import EpochBatches
 
 
 def test_a_share_of_each_batch_is_old(tiny_data, old_data):

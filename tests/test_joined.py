@@ -21,7 +21,7 @@ from utils.errors import UserError
 from utils.metrics import score_texts
 from utils.recognizer import Recognizer
 from utils.show.sets import SetScores
-from utils.training.batches import EpochBatches
+from utils.training.order import EpochBatches
 
 
 @pytest.fixture

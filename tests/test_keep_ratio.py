@@ -21,7 +21,8 @@ from utils.picture import ExifTags, ImageSpec, PictureError, open_picture, pictu
 from utils.recognizer import Recognizer
 from utils.synth.words import WordRecipe
 from utils.text.charset import Charset
-from utils.training.batches import WINDOW, EpochBatches, training_batches
+from utils.training.batches import training_batches
+from utils.training.order import WINDOW, EpochBatches
 from utils.training.pictures import TrainingPictures
 
 WIDTHS = [20, 33, 64, 80, 100, 160, 240, 41, 57, 128, 150, 90]
@@ -78,7 +79,7 @@ def test_drawn_pictures_are_dealt_by_width(mixed: Path, shares):
     batches = list(training_batches(pictures, order, num_workers=0))
     assert [len(batch.images) for batch in batches] == [8] * 6 + [6]
     together = next(iter(replace(order, steps_at_once=4)))
-    plain = pictures[replace(together, batch_size=None)]
+    plain = pictures[replace(together, may_deal=False)]
     widths = [step.widths for step in batches[:4]]
     assert plain.widths is not None
     assert torch.equal(torch.cat(widths), plain.widths) == bool(shares)

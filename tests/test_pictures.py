@@ -19,7 +19,8 @@ from utils.synth.captcha import CaptchaRecipe
 from utils.synth.recipes import more_often
 from utils.text.charset import preset_charset
 from utils.training.batch import Batch, Block, collate, join
-from utils.training.pictures import TrainingPictures, as_input, fitted
+from utils.training.drawn import as_input, fitted
+from utils.training.pictures import TrainingPictures
 
 RECIPE = CaptchaRecipe("0123456789", "digits", 2, 4, 80, 32)
 DIGITS = preset_charset("digits")

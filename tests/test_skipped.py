@@ -20,7 +20,8 @@ from utils.errors import UserError
 from utils.picture import ImageSpec
 from utils.text.charset import preset_charset
 from utils.training.batch import Block
-from utils.training.batches import EpochBatches, training_batches
+from utils.training.batches import training_batches
+from utils.training.order import EpochBatches
 from utils.training.pictures import TrainingPictures
 
 LONG = "12" * 10 + "33"

@@ -19,6 +19,7 @@ from models.registry import BACKBONES
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.metrics import Score
+from utils.ranks import Ranks
 from utils.synth.captcha import CaptchaRecipe
 from utils.training import state
 from utils.training.console import idle_flags
@@ -29,7 +30,8 @@ from utils.training.weights import RANDOM_WEIGHTS
 
 def test_a_run_leaves_checkpoints_history_and_pictures(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
-    assert names == {"best.pth", "last.pth", "history.csv", "curves.png", "predictions.png"}
+    states = {"best.pth", "last.pth", "before_last.pth", ".train.lock"}
+    assert names == {*states, "history.csv", "curves.png", "predictions.png"}
     header = load_checkpoint(trained / "best.pth").header
     assert header.charset.characters == "0123456789"
     assert (header.image.height, header.image.width) == (32, 80)
@@ -182,5 +184,5 @@ def test_epochs_of_milliseconds_have_times_of_their_own() -> None:
 def test_workers_are_idle_where_the_gpu_draws(device: str, told: int) -> None:
     data = SimpleNamespace(dropped={})
     run = SimpleNamespace(options=train.TrainOptions(), origin=RANDOM_WEIGHTS, data=data)
-    run.drawing_device = torch.device(device)
+    run.drawing_device, run.ranks, run.global_batch_size = torch.device(device), Ranks(), 32
     assert len(idle_flags(run, frozenset({"num_workers"}))) == told

@@ -142,8 +142,10 @@ def save_checkpoint(
     header: Header,
     state_dict: Mapping[str, Tensor],
     training: dict[str, Any] | None = None,
+    keep_as: Path | None = None,
 ) -> None:
-    """Write .pth or .safetensors, by name, whole or not at all. `training` fits only in .pth."""
+    """Write .pth or .safetensors, by name, whole or not at all. `training` fits only in .pth. What
+    stood there is renamed to `keep_as`."""
     import torch
     from safetensors.torch import save
 
@@ -162,7 +164,7 @@ def save_checkpoint(
         buffer = io.BytesIO()
         torch.save(content, buffer)
         data = buffer.getvalue()
-    with atomic_write(path) as file:
+    with atomic_write(path, keep_as=keep_as) as file:
         file.write(data)
 
 

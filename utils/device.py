@@ -35,13 +35,16 @@ def set_threads(num_threads: int | None) -> int:
     return threads
 
 
-def share_cores(num_workers: int | None, num_threads: int | None, device: str) -> tuple[int, int]:
-    """(num_workers, num_threads) of a training: what the user gave, else a fair share.
+def share_cores(
+    num_workers: int | None, num_threads: int | None, device: str, processes: int = 1
+) -> tuple[int, int]:
+    """(num_workers, num_threads) of a training: what the user gave, else a fair share of what each
+    of its processes on this machine has.
 
     On a CPU a third of the cores (at least one) prepare pictures and the others compute. They
     never overlap: OpenMP waits at every loop for its slowest thread, so one shared core slows all.
     """
-    cores = usable_cores()
+    cores = max(1, usable_cores() // processes)
     if num_workers is None:
         num_workers = max(1, cores // 3) if device == "cpu" else min(cores, 16)
     if num_threads is None:
@@ -49,8 +52,9 @@ def share_cores(num_workers: int | None, num_threads: int | None, device: str) -
     return num_workers, num_threads
 
 
-def pick_device(name: str) -> torch.device:
-    """The device of that name; auto takes cuda, then mps, then cpu."""
+def pick_device(name: str, local_rank: int | None = None) -> torch.device:
+    """The device of that name; auto takes cuda, then mps, then cpu. Of several GPUs, that of the
+    rank on this machine."""
     import torch
 
     found = {
@@ -65,7 +69,14 @@ def pick_device(name: str) -> torch.device:
         raise UserError(
             f"--device {name}: not on this machine, which has {there}; use --device auto"
         )
-    return torch.device(name)
+    if name != "cuda" or local_rank is None:
+        return torch.device(name)
+    if local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"rank {local_rank} of this machine has no GPU: there are {torch.cuda.device_count()}; "
+            f"start torchrun with --nproc_per_node {torch.cuda.device_count()}, or --device cpu"
+        )
+    return torch.device(name, local_rank)
 
 
 def half_precision(device: torch.device, wanted: bool) -> torch.dtype | None:

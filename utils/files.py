@@ -17,12 +17,15 @@ from utils.errors import UserError
 
 
 @contextmanager
-def atomic_write(path: str | Path, flushed: bool = True) -> Iterator[BinaryIO]:
+def atomic_write(
+    path: str | Path, flushed: bool = True, keep_as: Path | None = None
+) -> Iterator[BinaryIO]:
     """A binary file that appears under `path` only when it is complete and flushed to disk.
 
     Written beside it under a temporary name and renamed; an error leaves nothing behind, a kill
     at most the temporary file. `flushed=False` is for many small files that can be made again:
-    it saves a wait for the disk on each, and only a power cut can then leave one incomplete.
+    it saves a wait for the disk on each, and only a power cut can then leave one incomplete. A file
+    that stood under `path` is renamed to `keep_as`; between the two a kill leaves only that one.
     """
     path = Path(path)
     check_output_file(path)
@@ -34,6 +37,8 @@ def atomic_write(path: str | Path, flushed: bool = True) -> Iterator[BinaryIO]:
             if flushed:
                 file.flush()
                 os.fsync(file.fileno())
+        if keep_as is not None and path.exists():
+            os.replace(path, keep_as)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

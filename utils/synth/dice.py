@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -46,6 +47,11 @@ class Dice:
     """(N, NUM_DOTS, 2): x and y in pixels."""
     arcs: Tensor
     """(N, 6): left, top, right, bottom in pixels, start and end in degrees."""
+
+    def at(self, places: Sequence[int]) -> Dice:
+        """Those of some of the captchas."""
+        index = torch.tensor(places, device=self.lengths.device)
+        return Dice(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 def seeded_generator(*words: int | str, device: torch.device | str = "cpu") -> torch.Generator:

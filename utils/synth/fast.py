@@ -80,7 +80,11 @@ class FastRenderer:
 
     def draw(self, count: int, generator: torch.Generator) -> Captchas:
         """`count` captchas, drawn from a generator of this renderer's device."""
-        return self.render(throw(self.recipe, self.atlas.num_fonts, count, generator))
+        return self.render(self.throw(count, generator))
+
+    def throw(self, count: int, generator: torch.Generator) -> Dice:
+        """What `draw` leaves to chance."""
+        return throw(self.recipe, self.atlas.num_fonts, count, generator)
 
     def render(self, dice: Dice) -> Captchas:
         """The captchas that these dice stand for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from operator import itemgetter
 
 import numpy as np
@@ -18,13 +19,22 @@ from utils.text.charset import Charset
 @dataclass(frozen=True)
 class Block:
     """Pictures of one step, or of a few that are made together: places in the training split, or
-    of the epoch's fresh. `index` is that of the first step. With `batch_size`, they may be dealt
-    to its steps in another order."""
+    of the epoch's fresh. `index` is that of the first step."""
 
     epoch: int
     index: int
     pictures: list[int]
-    batch_size: int | None = None
+    """Those of all ranks, for what is drawn together hangs on all of them."""
+    mine: list[int] | None = None
+    """Which of them this rank makes, step by step; None: all."""
+    sizes: tuple[int, ...] = ()
+    """How many these are of each step."""
+    may_deal: bool = False
+    """Whether this rank's may be dealt to the steps in another order."""
+
+    @property
+    def places(self) -> Sequence[int]:
+        return range(len(self.pictures)) if self.mine is None else self.mine
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,8 @@ class Batch:
     target_lengths: Tensor
     bad: tuple[str, ...] = ()
     """A sentence on each picture that was to be in it and cannot be read."""
+    sizes: tuple[int, ...] = ()
+    """Of a block: the pictures of each step."""
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return replace(
@@ -56,9 +68,13 @@ class Batch:
         return self.each(Tensor.pin_memory)
 
     def split(self, size: int) -> Iterator[Batch]:
-        """Batches of `size` pictures, each as wide as its widest, the last one of what is left; no
-        copies."""
-        for start in range(0, len(self.images), size):
+        """Batches of `size` pictures, the last one of what is left."""
+        whole, left = divmod(len(self.images), size)
+        return self.cut([size] * whole + [left] * bool(left))
+
+    def cut(self, sizes: Sequence[int]) -> Iterator[Batch]:
+        """Batches of so many pictures, each as wide as its widest; no copies."""
+        for start, size in zip(accumulate(sizes, initial=0), sizes, strict=False):
             batch = self.each(itemgetter(slice(start, start + size)))
             if batch.widths is not None:
                 widest = int(batch.widths.max())

@@ -1,4 +1,4 @@
-"""Training batches: a seeded order of steps that can be resumed, prepared in the background."""
+"""Training batches, prepared in the background."""
 
 from __future__ import annotations
 
@@ -6,101 +6,26 @@ import os
 import re
 import signal
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from utils.data.joined import counts_of
-from utils.data.widths import of_like_widths
 from utils.dataset import BadRows
 from utils.errors import UserError
 from utils.training.batch import Batch, Block
-from utils.training.pictures import TrainingPictures, as_input
+from utils.training.drawn import as_input
+from utils.training.order import EpochBatches
+from utils.training.pictures import TrainingPictures
 
 KILLED = (
     "a process that prepares pictures was killed (out of memory?); go on with --resume auto, and "
     "with a smaller --num_workers if it happens again"
 )
-
-WINDOW = 32
-"""Batches that are made up together, of like widths: more make them more alike, and less mixed."""
-
-
-@dataclass(frozen=True)
-class EpochBatches:
-    """Blocks of `steps_at_once` steps, epoch after epoch without a pause, from any position on.
-
-    The order of an epoch is a permutation drawn from (seed, epoch); with `widths`, those of the
-    pictures, each WINDOW batches of it are made up anew, of like widths, and shuffled. One pass
-    through this runs to the end of the last epoch, so that workers draw ahead while the model is
-    being validated. Where `first_step` is inside a block, that block comes whole.
-
-    With `shares`, (places, share) pairs, that share of every batch comes from these places, which
-    are gone through again and again, each time in an order of (seed, group, time). Each time the
-    picture at a place has a number of its own, place + time * num_places, so that it is changed in
-    another way.
-    """
-
-    num_pictures: int
-    batch_size: int
-    num_epochs: int
-    seed: int
-    first_epoch: int = 0
-    first_step: int = 0
-    steps_at_once: int = 1
-    widths: np.ndarray | None = None
-    shares: Sequence[tuple[np.ndarray, float]] = ()
-    num_places: int = 0
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return -(-self.num_pictures // self.batch_size)
-
-    def __iter__(self) -> Iterator[Block]:
-        size = self.batch_size * self.steps_at_once
-        is_free = self.steps_at_once > 1 and len(self.shares) < 2
-        may_deal = self.batch_size if is_free else None
-        first = self.first_step - self.first_step % self.steps_at_once
-        for epoch in range(self.first_epoch, self.num_epochs):
-            rng = np.random.default_rng([self.seed, epoch])
-            order = self._shared_order(epoch) if self.shares else rng.permutation(self.num_pictures)
-            if self.widths is not None and len(self.shares) < 2:
-                order = self._by_width(order, self.widths, rng)
-            for index in range(first, self.steps_per_epoch, self.steps_at_once):
-                start = index * self.batch_size
-                yield Block(epoch, index, order[start : start + size].tolist(), may_deal)
-            first = 0
-
-    def _by_width(
-        self, order: np.ndarray, widths: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
-        for start in range(0, len(order), WINDOW * self.batch_size):
-            window = order[start : start + WINDOW * self.batch_size]
-            dealt = of_like_widths(widths[window % len(widths)], self.batch_size, rng)
-            order[start : start + len(window)] = window[dealt]
-        return order
-
-    def _shared_order(self, epoch: int) -> np.ndarray:
-        """The groups side by side in every batch, then cut to the epoch."""
-        batches = []
-        counts = counts_of([share for _, share in self.shares], self.batch_size)
-        for group, ((places, _), count) in enumerate(zip(self.shares, counts, strict=True)):
-            first, wanted = epoch * self.steps_per_epoch * count, self.steps_per_epoch * count
-            passes = range(first // len(places), (first + wanted - 1) // len(places) + 1)
-            taken = np.concatenate([
-                places[np.random.default_rng([self.seed, group, time]).permutation(len(places))]
-                + time * self.num_places
-                for time in passes
-            ])  # fmt: skip
-            start = first - passes[0] * len(places)
-            batches.append(taken[start : start + wanted].reshape(-1, count))
-        return np.concatenate(batches, axis=1).reshape(-1)[: self.num_pictures]
 
 
 def start_worker(worker: int) -> None:
@@ -128,9 +53,7 @@ def training_batches(
     else:
         blocks = _prepared(pictures, order, num_workers, pin_memory)
     with closing(blocks):
-        steps = (
-            batch for block in _told(blocks, bad_rows) for batch in block.split(order.batch_size)
-        )
+        steps = (batch for block in _told(blocks, bad_rows) for batch in block.cut(block.sizes))
         for batch in islice(steps, order.first_step % order.steps_at_once, None):
             if batch.images.dtype == torch.uint8:
                 batch = replace(batch, images=as_input(batch.images, pictures.spec))

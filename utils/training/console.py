@@ -48,10 +48,12 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
         f"epochs of {run.data.epoch_size:,} pictures{fresh}; {len(run.data.val):,} to validate on"
     )
     if run.data.groups:
-        counts = counts_of([share for _, share in run.data.groups], options.batch_size)
+        counts = counts_of([share for _, share in run.data.groups], run.global_batch_size)
         names = (" and ".join(names) for names, _ in run.data.groups)
         made = ", ".join(f"{n} {name}" for n, name in zip(counts, names, strict=True))
-        print(f"a batch of {options.batch_size}: {made}")
+        print(f"a batch of {run.global_batch_size}: {made}")
+    for sentence in told_of_ranks(run):
+        print(sentence)
     precision = str(run.amp_dtype or torch.float32).removeprefix("torch.")
     threads = f", {torch.get_num_threads()} threads" if device == "cpu" else ""
     threads += f", {run.num_workers} workers"
@@ -88,6 +90,29 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
         print(f"warning: {sentence}")
 
 
+def told_of_ranks(run: Run) -> list[str]:
+    """How many pictures a step has, where these are not one batch; and what is no more as it was
+    when the run began."""
+    options, ranks, size = run.options, run.ranks, run.global_batch_size
+    told = []
+    if size != options.batch_size:
+        parts = [f"{options.batch_size} x {options.accumulate}" if options.accumulate > 1 else
+                 f"{options.batch_size}"]  # fmt: skip
+        parts += [f"on each of {ranks.world_size} ranks"] if ranks.are_many else []
+        told.append(f"a step: {size} pictures, {' '.join(parts)}; peak rate {run.lr:.1e}")
+    if ranks.are_many:
+        told.append(f"gradients are shared as {options.grad_comm}")
+    before = run.resumed.get("global_batch_size", size) if run.resumed else size
+    if before != size:
+        steps = [-(-run.data.epoch_size // each) for each in (before, size)]
+        told.append(
+            f"steps had {before} pictures before, and have {size} now: an epoch has {steps[1]:,} "
+            f"steps in place of {steps[0]:,}, and the course of the rate is stretched to them; "
+            f"--accumulate, --batch_size and --scale_lr can keep both as they were"
+        )
+    return told
+
+
 def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
     """A sentence for each given flag that has no effect beside the others."""
     options = run.options
@@ -113,6 +138,13 @@ def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
         "patience": options.scheduler != "plateau" and "it goes with --scheduler plateau",
         "gamma": options.scheduler not in ("step", "plateau")
         and "it goes with --scheduler step or plateau",
+        "grad_comm": not run.ranks.are_many and "there is one rank",
+        "powersgd_rank": options.grad_comm != "powersgd" and "it goes with --grad_comm powersgd",
+        "average_every": options.grad_comm != "local_sgd" and "it goes with --grad_comm local_sgd",
+        "sync_batchnorm": options.sync_batchnorm and not run.ranks.are_many and "there is one rank",
+        "scale_lr": options.scale_lr != "none"
+        and run.global_batch_size == options.batch_size
+        and "a step is one batch",
         "pretrained": not BACKBONES[options.backbone].imagenet_weights
         and options.pretrained
         and f"there are no ImageNet weights for {options.backbone}",

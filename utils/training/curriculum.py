@@ -7,6 +7,7 @@ once each is seen so seldom that for long none is told from another.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -62,14 +63,12 @@ class Lesson:
         written = self.charset.fold(self.characters)
         return torch.tensor([BLANK, *sorted(self.charset.encode(written))])
 
-    def of(
-        self, head: nn.Linear, second_head: nn.Linear, targets: Tensor
-    ) -> tuple[LessonHead, LessonHead, Tensor]:
-        """Both heads with the lesson's classes only, and the targets in places among these."""
+    def of(self, heads: Iterable[nn.Linear], targets: Tensor) -> tuple[list[nn.Linear], Tensor]:
+        """Heads with the lesson's classes only, and the targets in places among these."""
         classes = self._classes.to(targets.device)
         places = torch.zeros(self.charset.num_classes, dtype=targets.dtype, device=targets.device)
         places[classes] = torch.arange(len(classes), dtype=targets.dtype, device=targets.device)
-        return LessonHead(head, classes), LessonHead(second_head, classes), places[targets]
+        return [LessonHead(head, classes) for head in heads], places[targets]
 
 
 def one_of_each(characters: str, charset: Charset) -> str:

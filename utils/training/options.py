@@ -15,6 +15,7 @@ from utils.training.clashes import IMAGENET, clashes
 from utils.training.schedule import MONITORS, OPTIMIZERS, SCHEDULERS
 
 NAMES = tuple(BACKBONES)
+GRAD_COMMS = ("fp32", "bf16", "powersgd", "local_sgd")
 SCENE_TEXT = ", ".join(name for name in NAMES if "img_height" in BACKBONES[name].defaults)
 
 
@@ -118,7 +119,27 @@ class TrainOptions:
         0.1, "learning rate of loaded backbone stages, times --lr", least=0, most=1
     )
     lr: float = option(None, "peak learning rate (default: 1e-3; light: 3e-3)", above=0)
-    batch_size: int = option(None, "pictures a step (default: 32)", above=0)
+    batch_size: int = option(
+        None, "pictures that go through the network together, on each rank (default: 32)", above=0
+    )
+    accumulate: int = option(1, "such batches of a step, whose gradients are added up", above=0)
+    scale_lr: str = option(
+        "none", "--lr grows with the batches of a step, over all ranks", ("none", "sqrt", "linear")
+    )
+    sync_batchnorm: bool = option(
+        False, "BatchNorm's means over the pictures of all ranks, on GPUs under torchrun"
+    )
+    grad_comm: str = option(
+        "fp32",
+        "how ranks under torchrun share gradients: whole, in 16 bits, as small matrices, or hardly "
+        "(docs/distributed.md)",
+        GRAD_COMMS,
+    )
+    powersgd_rank: int = option(2, "of the matrices of --grad_comm powersgd", above=0)
+    average_every: int = option(8, "steps between two means of --grad_comm local_sgd", above=0)
+    save_every_steps: int | None = option(
+        None, "also write last.pth after so many steps (default: after each epoch)", above=0
+    )
     num_epochs: int = option(100, "passes over the training split", above=0)
     optimizer: str = option(
         None,

@@ -9,8 +9,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance
-from torch import Tensor
-from torch.nn import functional as F
 
 from utils.changes import LEVELS, beside, varied
 from utils.data.joined import JoinedRows
@@ -23,17 +21,15 @@ from utils.picture import (
     lying,
     open_picture,
     prepare,
-    prepared_width,
     width_at_ratio,
 )
 from utils.synth.captcha import CaptchaRecipe
-from utils.synth.dice import seeded_generator
-from utils.synth.fast import FastRenderer
 from utils.synth.recipes import Recipe, Renderer, draws_together, one_by_one
 from utils.text.charset import Charset
 from utils.text.decoding import steps_needed
 from utils.training.batch import Batch, Block, collate, join
 from utils.training.curriculum import Lesson
+from utils.training.drawn import FreshPictures, as_input
 from utils.training.labels import WIDTH_STRIDE
 
 MOST_SKIPPED = 1000
@@ -44,23 +40,6 @@ DRAWN_AT_ONCE = 4
 
 TRIES = 200
 """Texts that are drawn until a charset leaves something of one."""
-
-
-class FreshPictures:
-    """Captchas drawn for training by the fast renderer, in bytes of the network's size."""
-
-    def __init__(
-        self, recipe: CaptchaRecipe, spec: ImageSpec, charset: Charset, device: torch.device
-    ):
-        self._spec, self._device = spec, device
-        self._renderer = FastRenderer(recipe, spec.channels, device)
-        self._classes = torch.tensor(charset.encode(recipe.characters), device=device)
-
-    def draw(self, count: int, *seed: int | str) -> Batch:
-        drawn = self._renderer.draw(count, seeded_generator(*seed, device=self._device))
-        images = fitted(drawn.images, self._spec)
-        targets = self._classes[drawn.characters]
-        return Batch(images, None, targets, drawn.lengths.cpu())
 
 
 class TrainingPictures:
@@ -106,31 +85,44 @@ class TrainingPictures:
         return DRAWN_AT_ONCE if self.recipe and self.fresh and self.spec.keep_ratio else 1
 
     def __getitem__(self, block: Block) -> Batch:
-        if self._together is not None and self.fresh == 1:
-            return self._draw_together(self._together, block, len(block.pictures))
+        return replace(self._made(block), sizes=block.sizes)
+
+    def _made(self, block: Block) -> Batch:
+        """This rank's pictures of it."""
+        together, count = self._together, len(block.pictures)
+        if together is not None and self.fresh == 1:
+            return self._draw_together(together, block, count, block.places)
         items, read, drawn, bad = [], [], [], list[str]()
-        for place, index in enumerate(block.pictures):
-            rng = random.Random(f"{self.seed}/{block.epoch}/{index}")
-            if self.recipe is None or rng.random() >= self.fresh:
-                items.append(self._read(index % len(self.rows), rng, bad))
-                read.append(place)
-            elif self._together is not None:
+        for place, picture in enumerate(block.places):
+            is_drawn, rng = self._thrown(block, picture)
+            if is_drawn and together is not None:
                 drawn.append(place)
-            else:
+                continue
+            index = block.pictures[picture]
+            if is_drawn and self.recipe is not None:
                 items.append(self._draw(self.recipe, block.epoch, index))
-                read.append(place)
-        if self._together is None and block.batch_size and self.spec.keep_ratio:
+            else:
+                items.append(self._read(index % len(self.rows), rng, bad))
+            read.append(place)
+        if together is None and block.may_deal and self.spec.keep_ratio:
             widths = np.array([picture.shape[2] for picture, _ in items])
             dice = np.random.default_rng([self.seed, block.epoch, block.index])
-            items = [items[i] for i in of_like_widths(widths, block.batch_size, dice)]
-        if self._together is None or not drawn:
+            items = [items[i] for i in of_like_widths(widths, block.sizes[0], dice)]
+        if together is None or not drawn:
             return collate(items, self.charset, bad)
-        fresh = self._draw_together(self._together, block, len(drawn))
+        number = np.cumsum([self._thrown(block, picture)[0] for picture in range(count)])
+        places = [int(number[block.places[place]]) - 1 for place in drawn]
+        fresh = self._draw_together(together, block, int(number[-1]), places)
         if not items:
             return fresh
         fresh = replace(fresh, images=as_input(fresh.images, self.spec))
         back = torch.tensor(read + drawn).argsort()
         return join(collate(items, self.charset, bad), fresh).each(lambda value: value[back])
+
+    def _thrown(self, block: Block, picture: int) -> tuple[bool, random.Random]:
+        """Whether a picture of it is drawn anew, and what else is left to chance."""
+        rng = random.Random(f"{self.seed}/{block.epoch}/{block.pictures[picture]}")
+        return self.recipe is not None and rng.random() < self.fresh, rng
 
     def _read(self, place: int, rng: random.Random, bad: list[str]) -> tuple[np.ndarray, str]:
         picture, label = self._opened(place, bad)
@@ -211,10 +203,13 @@ class TrainingPictures:
             "left nothing that fits; choose another charset, or another set to draw from"
         )
 
-    def _draw_together(self, recipe: CaptchaRecipe, block: Block, count: int) -> Batch:
+    def _draw_together(
+        self, recipe: CaptchaRecipe, block: Block, count: int, places: Sequence[int]
+    ) -> Batch:
+        """Those at `places` of the block's `count` drawn ones."""
         if self._fast is None:
             self._fast = FreshPictures(recipe, self.spec, self.charset, self.device)
-        return self._fast.draw(count, self.seed, "fresh", block.epoch, block.index)
+        return self._fast.draw(count, places, self.seed, "fresh", block.epoch, block.index)
 
 
 def jitter(picture: Image.Image, strength: float, rng: random.Random) -> Image.Image:
@@ -222,21 +217,3 @@ def jitter(picture: Image.Image, strength: float, rng: random.Random) -> Image.I
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         picture = enhance(picture).enhance(rng.uniform(1 - strength, 1 + strength))
     return picture
-
-
-def fitted(images: Tensor, spec: ImageSpec) -> Tensor:
-    """Pictures (N, Ch, H, W), whole numbers 0..255, turned and scaled to the spec, as bytes."""
-    if spec.direction == "vertical":
-        images = images.rot90(1, (2, 3))
-    size = (spec.height, prepared_width(images.shape[3], images.shape[2], spec))
-    if images.shape[2:] != size:
-        images = F.interpolate(images, size, mode="bilinear", antialias=True)
-        images = images.round().clamp_(0, 255)
-    return images.byte()
-
-
-def as_input(images: Tensor, spec: ImageSpec) -> Tensor:
-    """`fitted` pictures as a network takes them, and as `prepare` makes them one by one."""
-    images = images.float()
-    mean, std = (images.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
-    return images.mul_(1 / (255 * std)).sub_(mean / std)

@@ -12,7 +12,8 @@ from utils.dataset import read_recipe
 from utils.errors import UserError
 from utils.options import Parsed
 from utils.synth.lines import LineRecipe
-from utils.training.state import STATE_KEYS, check_unchanged
+from utils.training.saving import load_last
+from utils.training.state import BEFORE_LAST, STATE_KEYS, check_unchanged
 
 if TYPE_CHECKING:
     from utils.training.options import TrainOptions
@@ -41,6 +42,11 @@ FREE_ON_RESUME = frozenset(
         "num_workers",
         "num_threads",
         "ctc",
+        "accumulate",
+        "grad_comm",
+        "powersgd_rank",
+        "average_every",
+        "save_every_steps",
     }
 )
 FROM_CHECKPOINT = (
@@ -119,10 +125,11 @@ def _resumed(options: TrainOptions) -> Checkpoint | None:
     """The checkpoint to go on with; None for `auto` where there is none yet."""
     path = Path(options.save_dir) / "last.pth" if options.resume == "auto" else options.resume
     assert path is not None
-    if options.resume == "auto" and not Path(path).exists():
+    path = Path(path)
+    if options.resume == "auto" and not any(map(Path.exists, (path, path.with_name(BEFORE_LAST)))):
         print(f"--resume auto: no {path} yet, so this is a new run")
         return None
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_last(path)
     if checkpoint.training is None or not checkpoint.training.keys() >= STATE_KEYS:
         raise UserError(
             f"--resume {path}: it holds weights but no whole training state; resume from last.pth, "

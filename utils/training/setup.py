@@ -20,9 +20,10 @@ from utils.checkpoint import Checkpoint
 from utils.data.widths import widths_at_ratio
 from utils.device import half_precision, pick_device, share_cores
 from utils.errors import UserError
-from utils.files import check_output_file, remove_leftovers
+from utils.files import check_output_file
 from utils.options import Parsed
 from utils.picture import ImageSpec, prepared_width
+from utils.ranks import Ranks
 from utils.synth.lines import LineRecipe
 from utils.synth.recipes import Recipe, draws_together, narrowest, needing_most
 from utils.text.charset import Charset
@@ -33,12 +34,8 @@ from utils.training.data import Data, check_same_data, read_data
 from utils.training.forgetting import OldSet
 from utils.training.labels import check_fits, check_known, too_long
 from utils.training.resolve import resolve_options
-from utils.training.state import (
-    RUN_FILES,
-    carry_best,
-    keep_previous_run,
-    seed_everything,
-)
+from utils.training.start import check_same_start, lr_scale
+from utils.training.state import RUN_FILES, seed_everything
 from utils.training.weights import RANDOM_WEIGHTS, initial_model, new_head
 
 if TYPE_CHECKING:
@@ -99,15 +96,6 @@ def check_direction(options: TrainOptions, recipe: Recipe | None) -> None:
         )
 
 
-def make_ready(save_dir: Path, resumed: Checkpoint | None) -> None:
-    """No leftovers of a save that was killed, and the earlier run's files out of the way."""
-    remove_leftovers(save_dir)
-    if resumed is None:
-        keep_previous_run(save_dir)
-    else:
-        carry_best(resumed.path.parent, save_dir)
-
-
 def with_room(
     options: TrainOptions, data: Data, spec: ImageSpec, widths: np.ndarray | None, model: CRNN
 ) -> np.ndarray:
@@ -134,6 +122,11 @@ class Run:
     """Everything that the loop needs."""
 
     options: TrainOptions
+    ranks: Ranks
+    global_batch_size: int
+    """Pictures of a step: of all ranks, and of all batches whose gradients are added up."""
+    lr: float
+    """As --scale_lr has it."""
     data: Data
     spec: ImageSpec
     charset: Charset
@@ -149,13 +142,18 @@ class Run:
     """Where the fast renderer draws: on the training's GPU if nothing is read from disk."""
     fingerprint: str
     """Of the data: a resume is refused where it has changed."""
-    resumed: dict[str, Any] | None
-    """The training state to go on from."""
+    start: Checkpoint | None
+    """The last.pth to go on from."""
     old: OldSet | None
     lesson: Lesson
     widths: np.ndarray | None
     """Of the rows of both splits at their own ratio, which may be more than the spec's; None where
     all pictures are scaled to one width."""
+
+    @property
+    def resumed(self) -> dict[str, Any] | None:
+        """The training state to go on from."""
+        return self.start.training if self.start else None
 
     @property
     def shares(self) -> Sequence[tuple[np.ndarray, float]]:
@@ -171,12 +169,21 @@ class Run:
         return np.minimum(self.widths[: len(self.data.train)], self.spec.width)
 
 
-def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
+def prepare_run(parsed: Parsed[TrainOptions], ranks: Ranks) -> Run:
     """Read and check everything before any work is done; UserError says what cannot work."""
     options, resumed, init_from = resolve_options(parsed)
-    device = pick_device(options.device)
+    device = pick_device(options.device, ranks.local_rank if ranks.are_many else None)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if options.sync_batchnorm and device.type != "cuda":
+        raise UserError(
+            f"--sync_batchnorm: torch has it for GPUs only, and this run is on {device.type}; "
+            "leave it out"
+        )
     seed_everything(options.seed, options.deterministic)
-    num_workers, num_threads = share_cores(options.num_workers, options.num_threads, device.type)
+    num_workers, num_threads = share_cores(
+        options.num_workers, options.num_threads, device.type, ranks.local_world_size
+    )
     torch.set_num_threads(num_threads)
     if device.type == "cuda" and not options.deterministic:
         torch.set_float32_matmul_precision("high")  # TF32 for what stays in fp32
@@ -195,7 +202,9 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     else:
         charset = choose_charset(options, data, init_from)
     fingerprint = data.fingerprint()
-    data = data.folded(charset).with_replay(options.replay, options.batch_size, charset)
+    batches = options.accumulate * ranks.world_size
+    batch_size = options.batch_size * batches
+    data = data.folded(charset).with_replay(options.replay, batch_size, charset)
     model, origin = make_model(options, charset, init_from, resumed)
     spec = image_spec(options, resumed or init_from)
     widths = None
@@ -210,13 +219,17 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
     save_dir = Path(options.save_dir)
     for name in RUN_FILES:
         check_output_file(save_dir / name)
-    backbone_lr = options.lr * (1 if origin == RANDOM_WEIGHTS else options.backbone_lr_ratio)
+    lr = options.lr * lr_scale(options.scale_lr, batches)
+    backbone_lr = lr * (1 if origin == RANDOM_WEIGHTS else options.backbone_lr_ratio)
     if resumed is not None and resumed.training is not None:
-        backbone_lr = resumed.training["backbone_lr"]
-    if not options.overfit_batch:
-        make_ready(save_dir, resumed)
-    return Run(
+        backbone_lr = lr * resumed.training["backbone_lr"] / resumed.training.get("lr", options.lr)
+    if options.sync_batchnorm:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    run = Run(
         options,
+        ranks,
+        batch_size,
+        lr,
         data,
         spec,
         charset,
@@ -229,8 +242,10 @@ def prepare_run(parsed: Parsed[TrainOptions]) -> Run:
         0 if drawn_on_gpu else num_workers,
         device if drawn_on_gpu else torch.device("cpu"),
         fingerprint,
-        resumed.training if resumed else None,
+        resumed,
         old,
         lesson,
         widths,
     )
+    check_same_start(run)
+    return run

@@ -8,10 +8,8 @@ import math
 import os
 import random
 import shutil
-import signal
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -29,8 +27,11 @@ STATE_KEYS = frozenset(
 )
 """What last.pth holds besides weights and header."""
 
+LAST, BEFORE_LAST = "last.pth", "before_last.pth"
+"""The state of a run to go on from, and an older one in case it is damaged."""
+
 RUN_FILES = (
-    "best.pth", "best.safetensors", "last.pth", "history.csv", "curves.png", "predictions.png"
+    "best.pth", "best.safetensors", LAST, "history.csv", "curves.png", "predictions.png"
 )  # fmt: skip
 
 STALL_PICTURES = 80_000
@@ -187,31 +188,6 @@ def write_history(path: Path, history: list[dict[str, float]]) -> None:
     write_text(path, buffer.getvalue())
 
 
-class StopRequest:
-    """Ctrl-C and SIGTERM ask for a stop after the step; a second one stops at once.
-
-    A context manager; `signal` is the number that came, or None.
-    """
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._ask)
-        return self
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
 def check_unchanged(
     stored: dict[str, Any], given: dict[str, Any], free: frozenset[str], path: Path
 ) -> None:
@@ -239,6 +215,7 @@ def carry_best(source: Path, save_dir: Path) -> None:
 
 def keep_previous_run(save_dir: Path) -> None:
     """Rename an earlier run's checkpoints, so that a new run never overwrites them."""
+    (save_dir / BEFORE_LAST).unlink(missing_ok=True)  # its last.pth is kept
     for name in RUN_FILES[:3]:
         if (save_dir / name).is_file():
             os.replace(save_dir / name, save_dir / f"previous_{name}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from utils.dataset import Row
 from utils.metrics import Score
+from utils.ranks import Ranks
 from utils.recognizer import Recognizer
 from utils.show.contact_sheet import write_readings
 from utils.show.plots import plot_curves
@@ -25,8 +26,22 @@ class Validation:
     texts: list[str]
 
 
-def validate(recognizer: Recognizer, rows: Sequence[Row], batch_size: int = 250) -> Validation:
-    """Read every row's picture by greedy decoding; an unreadable one counts as an error."""
+def validate(
+    recognizer: Recognizer, rows: Sequence[Row], ranks: Ranks, batch_size: int = 250
+) -> Validation:
+    """Read every row's picture by greedy decoding; an unreadable one counts as an error. Each rank
+    reads its share, and has what all found."""
+    share = ranks.share(len(rows))
+    parts = ranks.everyones(_validate(recognizer, rows[share.start : share.stop], batch_size))
+    return Validation(
+        sum((part.score for part in parts), Score()),
+        sum(part.loss for part in parts) / len(rows),
+        [text for part in parts for text in part.texts],
+    )
+
+
+def _validate(recognizer: Recognizer, rows: Sequence[Row], batch_size: int) -> Validation:
+    """With the sum of the losses."""
     score, losses = Score(), 0.0
     texts = [""] * len(rows)
     for output in recognizer.batches([row.picture for row in rows], batch_size, whole=False):
@@ -41,7 +56,7 @@ def validate(recognizer: Recognizer, rows: Sequence[Row], batch_size: int = 250)
                 losses -= float(log_prob) / len(target)
     for row, text in zip(rows, texts, strict=True):
         score.add(row.label, text)
-    return Validation(score, losses / len(rows), texts)
+    return Validation(score, losses, texts)
 
 
 def write_run_pictures(

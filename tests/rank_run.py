@@ -1,0 +1,92 @@
+"""train.py as torchrun starts it, with something that goes wrong on one rank, or with its losses
+told. Arguments: a JSON object, then those of train.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import train
+from utils.errors import run_script
+from utils.training import state, step
+
+RANK = int(os.environ.get("RANK", "0"))
+
+
+def main() -> int:
+    asked: dict[str, Any] = json.loads(sys.argv[1])
+    if path := asked.get("losses"):
+        tell_losses(Path(path))
+    if path := asked.get("weights"):
+        tell_weights(Path(path))
+    if asked.get("nan_on") == RANK:
+        spoil(asked["at"])
+    if asked.get("stop_on") == RANK:
+        at_step(asked["at"], signal.SIGTERM, once=None)
+    if asked.get("kill_on") == RANK:
+        at_step(asked["at"], signal.SIGKILL, once=Path(asked["once"]))
+    return train.main(sys.argv[2:])
+
+
+def tell_losses(path: Path) -> None:
+    """Every step's, as rank 0 has them, a line each."""
+    count_losses = state.Progress.count_losses
+
+    def told(progress: state.Progress, losses: list[float]) -> None:
+        if RANK == 0:
+            with path.open("a") as file:
+                file.writelines(f"{loss!r}\n" for loss in losses)
+        count_losses(progress, losses)
+
+    state.Progress.count_losses = told  # type: ignore[method-assign]
+
+
+def tell_weights(path: Path) -> None:
+    """One number of all weights and statistics of each rank, whenever they are to be alike."""
+    settle = step.SharedStep.settle
+
+    def told(shared: step.SharedStep) -> None:
+        settle(shared)
+        tensors = [each.double().flatten() for each in shared._step.state_dict().values()]
+        with path.with_name(f"{path.name}{RANK}").open("a") as file:
+            file.write(f"{torch.cat(tensors).sum().item()!r}\n")
+
+    step.SharedStep.settle = told  # type: ignore[method-assign]
+
+
+def spoil(at: int) -> None:
+    """The loss of that step of the run is not finite on this rank."""
+    forward, calls = step.Step.forward, iter(range(10**6))
+
+    def spoiled(self: step.Step, batch: Any, epoch: int) -> step.Losses:
+        losses = forward(self, batch, epoch)
+        if next(calls) != at:
+            return losses
+        total = losses.total * float("inf")
+        return losses._replace(total=total * (1 + 0 * total.detach()))
+
+    step.Step.forward = spoiled  # type: ignore[method-assign]
+
+
+def at_step(at: int, number: int, once: Path | None) -> None:
+    """That signal comes to this rank behind that step; only once for all processes."""
+    count_step, calls = state.Progress.count_step, iter(range(10**6))
+
+    def counted(progress: state.Progress, pictures: int) -> None:
+        count_step(progress, pictures)
+        if next(calls) == at and not (once and once.exists()):
+            if once:
+                once.touch()
+            os.kill(os.getpid(), number)
+
+    state.Progress.count_step = counted  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

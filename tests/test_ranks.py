@@ -1,0 +1,113 @@
+"""Training by several processes: the same as by one, and together in all that they decide."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from many_ranks import train_on
+from small_run import run, weights
+
+import train
+from utils.checkpoint import load_checkpoint
+
+EXACT = ["--no-amp", "--dropout", "0", "--num_epochs", "17", "--scheduler", "constant"]
+EXACT += ["--fresh", "0.5", "--renderer", "package", "--early_stop", "0", "--lr", "1e-3"]
+
+
+def told(path: Path) -> list[float]:
+    return [float(line) for line in path.read_text().splitlines()]
+
+
+def test_two_ranks_learn_as_one_does(tiny_data: Path, trained: Path, tmp_path: Path) -> None:
+    """51 steps; BatchNorm stands still, as each rank has other pictures."""
+    flags = [*EXACT, "--init_from", str(trained / "best.pth"), "--freeze_backbone", "all"]
+    for ranks, batch_size in ((1, "4"), (2, "2"), (3, "2")):
+        done = train_on(
+            ranks, tiny_data, tmp_path / f"{ranks}", *flags, "--batch_size", batch_size,
+            losses=str(tmp_path / f"losses{ranks}"),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    one, two = told(tmp_path / "losses1"), told(tmp_path / "losses2")
+    assert len(one) == len(two) == 51
+    assert one == pytest.approx(two, abs=1e-4)
+    assert one != pytest.approx(told(tmp_path / "losses3")[:51], abs=1e-4)  # six pictures a step
+    header = load_checkpoint(tmp_path / "2" / "best.pth").header
+    assert (header.train["world_size"], header.train["global_batch_size"]) == (2, 4)
+    assert "a step: 6 pictures, 2 on each of 3 ranks" in done.stdout
+    assert done.stdout.count("charset digits") == 1  # rank 0 alone tells
+
+
+def test_batches_that_are_added_up_are_one(tiny_data: Path, trained: Path, tmp_path: Path) -> None:
+    flags = [*EXACT, "--init_from", str(trained / "best.pth"), "--freeze_backbone", "all"]
+    flags += ["--num_epochs", "2"]
+    assert run(tiny_data, tmp_path / "whole", *flags, "--batch_size", "5") == 0
+    split = ["--batch_size", "2", "--accumulate", "3"]
+    assert run(tiny_data, tmp_path / "six", *flags, "--batch_size", "6") == 0
+    assert run(tiny_data, tmp_path / "split", *flags, *split) == 0
+    whole, other = weights(tmp_path / "six" / "last.pth"), weights(tmp_path / "split" / "last.pth")
+    for name, value in whole.items():
+        torch.testing.assert_close(other[name], value, atol=1e-4, rtol=0)
+    five = weights(tmp_path / "whole" / "last.pth")
+    assert not all(torch.allclose(five[name], value, atol=1e-4) for name, value in whole.items())
+
+
+@pytest.mark.parametrize("grad_comm", ["fp32", "bf16", "powersgd", "local_sgd"])
+def test_a_loss_that_is_not_finite_on_one_rank_is_skipped_by_all(
+    tiny_data: Path, tmp_path: Path, grad_comm: str
+) -> None:
+    """After the first 20 steps, which share whole gradients; and all end with the same weights."""
+    done = train_on(
+        2, tiny_data, tmp_path / "run", "--num_epochs", "6", "--batch_size", "1", "--grad_comm",
+        grad_comm, "--average_every", "5", "--save_every_steps", "7",
+        nan_on=1, at=25, weights=str(tmp_path / "weights"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "gradient was not finite: 1" in done.stdout
+    one, other = told(tmp_path / "weights0"), told(tmp_path / "weights1")
+    assert len(one) == len(other) > 6
+    assert one == pytest.approx(other, rel=1e-9)
+    assert len(set(one)) > 6  # it went on learning
+    assert all(value.isfinite().all() for value in weights(tmp_path / "run" / "last.pth").values())
+
+
+def test_a_stop_that_one_rank_is_asked_for_stops_all_after_the_same_step(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the run goes on with another number of ranks, which is told."""
+    save_dir = tmp_path / "run"
+    flags = ["--num_epochs", "3", "--batch_size", "1"]
+    done = train_on(2, tiny_data, save_dir, *flags, stop_on=1, at=7)
+    assert done.returncode != 0
+    assert f"stopped by {signal.Signals.SIGTERM.name} in epoch 2" in done.stdout
+    training = load_checkpoint(save_dir / "last.pth").training
+    assert training is not None
+    assert (training["progress"]["epoch"], training["progress"]["step"]) == (1, 5)
+    assert train.main(["--resume", "auto", "--save_dir", str(save_dir)]) == 0
+    assert "steps had 2 pictures before, and have 1 now" in capsys.readouterr().out
+    history = (save_dir / "history.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in history] == ["pictures", "12", "24", "36"]
+
+
+def test_a_rank_that_is_killed_starts_again_with_the_others(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    save_dir = tmp_path / "run"
+    flags = ["--num_epochs", "3", "--batch_size", "1", "--save_every_steps", "1"]
+    done = train_on(2, tiny_data, save_dir, *flags, "--resume", "auto", restarts=1,
+                    kill_on=1, at=9, once=str(tmp_path / "killed"))  # fmt: skip
+    assert (tmp_path / "killed").exists()
+    assert done.returncode == 0, done.stderr
+    history = (save_dir / "history.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in history] == ["pictures", "12", "24", "36"]
+
+
+def test_what_all_ranks_cannot_do_is_told_once(tiny_data: Path, tmp_path: Path) -> None:
+    done = train_on(2, tiny_data, tmp_path / "run", "--batch_size", "0", "--sync_batchnorm")
+    assert done.returncode != 0
+    assert done.stderr.count("--batch_size 0") == 1
+    assert 'Traceback (most recent call last):\n  File "' + str(tiny_data) not in done.stderr
+    done = train_on(2, tiny_data, tmp_path / "run", "--sync_batchnorm")
+    assert done.stderr.count("torch has it for GPUs only") == 1

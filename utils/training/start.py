@@ -1,0 +1,114 @@
+"""Where a run starts: its folder, which is its own, and its step, which all ranks agree on."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from utils.errors import UserError
+from utils.files import remove_leftovers
+from utils.training.order import EpochBatches
+from utils.training.state import Progress, carry_best, keep_previous_run
+
+if TYPE_CHECKING:
+    from utils.training.setup import Run
+
+LOCK = ".train.lock"
+
+PATIENCE = 15
+"""Seconds that a run waits for the folder: one that was killed leaves it when its workers notice,
+which takes 5."""
+
+
+@contextmanager
+def own_folder(run: Run) -> Iterator[None]:
+    """A save_dir that no other training writes to meanwhile, without leftovers of a save that was
+    killed, and with an earlier run's files out of the way."""
+    with ExitStack() as stack:
+        with run.ranks.one_answer():
+            if run.ranks.is_main and not run.options.overfit_batch:
+                save_dir = Path(run.options.save_dir)
+                stack.enter_context(locked(save_dir))
+                remove_leftovers(save_dir)
+                if run.start is None:
+                    keep_previous_run(save_dir)
+                else:
+                    carry_best(run.start.path.parent, save_dir)
+        yield
+
+
+@contextmanager
+def locked(save_dir: Path) -> Iterator[None]:
+    """The system frees it with the process, however that ends."""
+    save_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(save_dir / LOCK, is_singleton=False, thread_local=False)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        raise UserError(
+            f"--save_dir {save_dir}: another training is writing to it; wait for its end, or give "
+            "another folder"
+        ) from None
+    if hasattr(os, "register_at_fork"):  # a worker that outlives this process would keep it
+        os.register_at_fork(after_in_child=lambda: forget(lock))
+    try:
+        yield
+    finally:
+        lock.release(force=True)
+
+
+def forget(lock: FileLock) -> None:
+    """Close a lock in a process that was forked from the one which holds it."""
+    descriptor = lock._context.lock_file_fd
+    if descriptor is not None:
+        os.close(descriptor)
+        lock._context.lock_file_fd = None
+
+
+def check_same_start(run: Run) -> None:
+    """UserError where the ranks do not all go on from the same step, with the same data."""
+    progress = run.resumed["progress"] if run.resumed else {}
+    step = f"epoch {progress.get('epoch', 0) + 1}, step {progress.get('step', 0)}"
+    starts = run.ranks.everyones((step, run.fingerprint))
+    if len({start for start, _ in starts}) > 1:
+        told = "; ".join(f"rank {rank}: {start}" for rank, (start, _) in enumerate(starts))
+        raise UserError(
+            f"the ranks would go on from different steps ({told}): --save_dir must be one folder "
+            "that all machines share"
+        )
+    if len(set(starts)) > 1:
+        raise UserError("the ranks have different data: --data_root must be the same on all")
+
+
+def begun(run: Run) -> tuple[Progress, EpochBatches]:
+    """How far the run is, and the batches from there on.
+
+    Where it goes on with more or fewer pictures a step, its first step ends where one of these
+    would: none of the epoch is left out or learned twice.
+    """
+    progress, skipped, ordered_by = Progress(), 0, run.global_batch_size
+    if run.resumed:
+        progress = Progress(**run.resumed["progress"])
+        before = run.resumed.get("global_batch_size", run.options.batch_size)
+        ordered_by = run.resumed.get("ordered_by", before)
+        progress.step, skipped = divmod(progress.step * before, run.global_batch_size)
+    batches = EpochBatches(
+        run.data.epoch_size, run.global_batch_size, run.options.num_epochs, run.options.seed,
+        progress.epoch, progress.step, widths=run.train_widths, shares=run.shares,
+        num_places=len(run.data.train), ranks=run.ranks, skipped=skipped, ordered_by=ordered_by,
+    )  # fmt: skip
+    return progress, batches
+
+
+def lr_scale(kind: str, batches: float) -> float:
+    """Of --scale_lr, for a step of so many batches.
+
+    linear: Goyal et al., 2017 (arXiv:1706.02677); sqrt: Krizhevsky, 2014 (arXiv:1404.5997).
+    """
+    return {"none": 1.0, "sqrt": math.sqrt(batches), "linear": batches}[kind]
