@@ -3,25 +3,33 @@
 python inference.py --image_path captcha.png --visualize
 python inference.py --mode batch --image_dir pictures --output_path output/texts.csv
 python inference.py --mode evaluate --data_root ./data --split test
+torchrun --nproc_per_node 4 inference.py --mode batch ...     and evaluate: a share for each rank
 """
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
+from utils.by_shape import Reader
 from utils.data.joined import sets_of
-from utils.dataset import BadRows, open_dataset
+from utils.data.rows import Row
+from utils.dataset import BadRows, DataSet, open_dataset
 from utils.errors import UserError, run_script
 from utils.files import find_pictures, write_text
 from utils.inference_options import InferenceOptions, warn_of_idle_flags
 from utils.options import parse
+from utils.parts import Parts
 from utils.picture import Source, lying, open_picture
+from utils.ranks import Ranks
 from utils.reading_options import note
 from utils.recognizer import Prediction, Recognizer
-from utils.show.cases import PREDICTION_FORMATS, Case, reading_text, remark
+from utils.show.cases import Case, reading_text
 from utils.show.comparison import Comparison, write_comparison
 from utils.show.evaluation import EVALUATION_FORMATS, Evaluation
 from utils.show.report import write_report
@@ -35,10 +43,15 @@ exit code: 0 done; 1 batch, and not one picture could be read; 2 an error, told 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parsed = parse(InferenceOptions, argv, DESCRIPTION, EPILOG)
-    warn_of_idle_flags(parsed)
-    modes = {"single": read_one, "batch": read_folder, "evaluate": evaluate}
-    return modes[parsed.options.mode](parsed.options)
+    ranks = Ranks.of_environment()
+    with ranks.joined():
+        with ranks.one_answer():
+            parsed = parse(InferenceOptions, argv, DESCRIPTION, EPILOG)
+            warn_of_idle_flags(parsed)
+        if parsed.options.mode == "single":
+            return read_one(parsed.options) if ranks.is_main else 0
+        modes = {"batch": read_folder, "evaluate": evaluate}
+        return modes[parsed.options.mode](parsed.options, ranks)
 
 
 def read_one(options: InferenceOptions) -> int:
@@ -71,57 +84,96 @@ def visualize(recognizer: Recognizer, path: Path, prediction: Prediction, output
     plot_reading(picture, log_probs, recognizer.charset, prediction, output)
 
 
-def read_folder(options: InferenceOptions) -> int:
+def read_folder(options: InferenceOptions, ranks: Ranks) -> int:
     folder = Path(options.image_dir or "")
-    pictures = find_pictures(folder, options.recursive)
-    reader = options.load_reader(*options.models)
-    for sentence in reader.misdirected(pictures):
-        note(f"warning: {sentence}")
-    predictions, speed = options.read(reader, pictures, options.characters)
-    cases = [
-        Case.of(path.relative_to(folder).as_posix(), prediction)
-        for path, prediction in zip(pictures, predictions, strict=True)
-    ]
-    bad = [case for case in cases if case.error]
-    for case in bad:
-        note(f"bad: {case.file}: {case.error}")
+    with ranks.one_answer():
+        pictures = find_pictures(folder, options.recursive)
+        models = options.models
+        reader = options.load_reader(*models)
+        for sentence in reader.misdirected(pictures):
+            note(f"warning: {sentence}")
+    names = [path.relative_to(folder).as_posix() for path in pictures]
     output = Path(options.output_path or "output/predictions.tsv")
-    write_text(output, PREDICTION_FORMATS[output.suffix.lower()](cases))
-    counts = sorted(Counter(filter(None, map(remark, cases))).items())
-    remarks = "".join(f", {count} {what}" for what, count in counts)
-    print(f"read {len(cases) - len(bad)} pictures, {len(bad)} bad{remarks}, {speed}: {output}")
-    return 1 if len(bad) == len(cases) else 0
+    parts = Parts(output, names, options.part_size, options.facts(models), options.resume, ranks)
+    left = parts.left()
+    total = sum(len(pictures[parts.of(part, len(pictures))]) for part in left)
+    start = time.perf_counter()
+    try:
+        with tqdm(total=total, unit="picture", disable=None if ranks.is_main else True) as bar:
+            for part in left:
+                place = parts.of(part, len(pictures))
+                found = options.stream(reader, pictures[place], bar, options.characters)
+                cases = [Case.of(*pair) for pair in zip(names[place], found, strict=True)]
+                parts.write(part, cases)
+    except BaseException:
+        parts.give_up()
+        raise
+    everyone = sum(ranks.everyones(total))  # and all have written theirs
+    if not ranks.is_main:
+        return 0
+    speed = f"{everyone / (time.perf_counter() - start):,.0f} pictures/s"
+    count = parts.join()
+    for sentence in count.bad:
+        note(f"bad: {sentence}")
+    remarks = "".join(f", {count} {what}" for what, count in sorted(count.remarks.items()))
+    bad = len(count.bad)
+    print(f"read {count.pictures - bad} pictures, {bad} bad{remarks}, {speed}: {output}")
+    return 1 if bad == count.pictures else 0
 
 
-def evaluate(options: InferenceOptions) -> int:
-    bad_rows = BadRows(options.max_bad_rows)
-    data = open_dataset(options.data_root, bad_rows, only=(options.split,))
-    rows = data.split(options.split)
-    sets = sets_of(rows)
-    if data.is_one_split:
-        what = "a folder of sets" if sets else "one split"
-        note(f"{data.root} is {what}, and is read whole whatever --split says")
-    for name, count in sets.items():
-        if not count:
-            note(f"left out: {name}: no picture is in it")
-    bad_rows.settle()
-    left_out = list(bad_rows.sentences)
-    models = [[path] for path in options.models] if options.compare else [options.models]
-    readers = [options.load_reader(*paths) for paths in models]
-    names = [" and ".join(map(str, paths)) for paths in models]
+@dataclass(frozen=True)
+class Labelled:
+    """A labelled set, and the readers that are to read it."""
+
+    data: DataSet
+    rows: Sequence[Row]
+    left_out: list[str]
+    bad_rows: BadRows
+    names: list[str]
+    readers: list[Reader]
+
+    @classmethod
+    def of(cls, options: InferenceOptions) -> Labelled:
+        bad_rows = BadRows(options.max_bad_rows)
+        data = open_dataset(options.data_root, bad_rows, only=(options.split,))
+        rows = data.split(options.split)
+        sets = sets_of(rows)
+        if data.is_one_split:
+            what = "a folder of sets" if sets else "one split"
+            note(f"{data.root} is {what}, and is read whole whatever --split says")
+        for name, count in sets.items():
+            if not count:
+                note(f"left out: {name}: no picture is in it")
+        bad_rows.settle()
+        models = [[path] for path in options.models] if options.compare else [options.models]
+        readers = [options.load_reader(*paths) for paths in models]
+        for reader in readers:
+            reader.check_one_charset()
+        names = [" and ".join(map(str, paths)) for paths in models]
+        return cls(data, rows, list(bad_rows.sentences), bad_rows, names, readers)
+
+
+def evaluate(options: InferenceOptions, ranks: Ranks) -> int:
+    with ranks.one_answer():
+        asked = Labelled.of(options)
+    data, rows = asked.data, asked.rows
     pictures: list[Source] = [row.picture for row in rows]
-    for reader in readers:
-        reader.check_one_charset()
     alike = Alike.of(options.alike) if options.alike else Alike()
     name = f"{data.root}" if data.is_one_split else f"{data.root}, split {options.split}"
     evaluations: list[Evaluation] = []
-    for model, reader in zip(names, readers, strict=True):
+    for model, reader in zip(asked.names, asked.readers, strict=True):
         for sentence in (*reader.squeezed(rows), *reader.misdirected(pictures)):
             note(f"{model}: {sentence}")
-        predictions, speed = options.read(reader, pictures)
+        start, own = time.perf_counter(), ranks.part(pictures)
+        with tqdm(total=len(own), unit="picture", disable=None if ranks.is_main else True) as bar:
+            parts = ranks.at_main(list(options.stream(reader, own, bar)))
+        if parts is None:
+            continue  # rank 0 goes on with what all have read
+        predictions = [prediction for part in parts for prediction in part]
+        speed = f"{len(pictures) / (time.perf_counter() - start):,.0f} pictures/s"
         if not evaluations:
             errors = [prediction.error for prediction in predictions]
-            for sentence in bad_rows.settle_pictures(rows, errors):
+            for sentence in asked.bad_rows.settle_pictures(rows, errors):
                 note(f"counted as an error: {sentence}")
         cases = [
             Case.of(row.path.relative_to(data.root).as_posix(), prediction, row.label)
@@ -131,11 +183,11 @@ def evaluate(options: InferenceOptions) -> int:
         unknown = charset.missing(charset.fold(row.label) for row in rows)
         evaluations.append(
             Evaluation(
-                model, name, cases, left_out, unknown, alike, decoder.charset.fold,
-                sets, protocol_of(decoder.charset),
+                model, name, cases, asked.left_out, unknown, alike, decoder.charset.fold,
+                sets_of(rows), protocol_of(decoder.charset),
             )
         )  # fmt: skip
-    return tell(options, evaluations, pictures, speed)
+    return tell(options, evaluations, pictures, speed) if ranks.is_main else 0
 
 
 def tell(

@@ -85,8 +85,9 @@ def test_what_goes_wrong_while_saving_is_not_lost(
     checkpoint = load_checkpoint(write_checkpoint(tmp_path / "some.pth"))
     with pytest.raises(OSError, match="No space left"), Saver(tmp_path) as saver:
         saver.save(checkpoint.header, checkpoint.state_dict, {})
-    with pytest.raises(OSError, match="No space left"), Saver(tmp_path) as saver:
-        saver.save(checkpoint.header, checkpoint.state_dict, {})
+    saver = Saver(tmp_path)
+    saver.save(checkpoint.header, checkpoint.state_dict, {})
+    with pytest.raises(OSError, match="No space left"):
         saver.save(checkpoint.header, checkpoint.state_dict, {})
 
 
@@ -103,9 +104,10 @@ def test_states_of_steps_in_between_are_gone_on_from(
         if (progress.epoch, progress.step) == (1, 2):
             raise MemoryError
 
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+    with monkeypatch.context() as patch:
         patch.setattr(state.Progress, "count_step", killed)
-        run(tiny_data, tmp_path / "broken", *flags)
+        with pytest.raises(MemoryError):
+            run(tiny_data, tmp_path / "broken", *flags)
     training = load_checkpoint(tmp_path / "broken" / "last.pth").training
     assert training is not None
     assert (training["progress"]["epoch"], training["progress"]["step"]) == (1, 1)

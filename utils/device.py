@@ -21,7 +21,8 @@ def usable_cores() -> int:
 
 
 def set_threads(num_threads: int | None) -> int:
-    """Give torch its CPU threads (None: the usable cores, at most 8); call before torch is used.
+    """Give torch its CPU threads (None: this process's share of the usable cores, at most 8); call
+    before torch is used.
 
     Waiting threads sleep: OpenMP's default is to spin, which takes a core from the workers that
     draw pictures, and a busy neighbour then slows every step.
@@ -30,21 +31,26 @@ def set_threads(num_threads: int | None) -> int:
     os.environ.setdefault("KMP_BLOCKTIME", "0")
     import torch
 
-    threads = num_threads or min(usable_cores(), 8)
+    threads = num_threads or min(max(1, usable_cores() // processes()), 8)
     torch.set_num_threads(threads)
     return threads
 
 
-def share_cores(
-    num_workers: int | None, num_threads: int | None, device: str, processes: int = 1
-) -> tuple[int, int]:
+def processes() -> int:
+    """How many torchrun has started on this machine; one without it."""
+    from utils.ranks import Ranks
+
+    return Ranks.of_environment().local_world_size
+
+
+def share_cores(num_workers: int | None, num_threads: int | None, device: str) -> tuple[int, int]:
     """(num_workers, num_threads) of a training: what the user gave, else a fair share of what each
     of its processes on this machine has.
 
     On a CPU a third of the cores (at least one) prepare pictures and the others compute. They
     never overlap: OpenMP waits at every loop for its slowest thread, so one shared core slows all.
     """
-    cores = max(1, usable_cores() // processes)
+    cores = max(1, usable_cores() // processes())
     if num_workers is None:
         num_workers = max(1, cores // 3) if device == "cpu" else min(cores, 16)
     if num_threads is None:
@@ -52,11 +58,14 @@ def share_cores(
     return num_workers, num_threads
 
 
-def pick_device(name: str, local_rank: int | None = None) -> torch.device:
-    """The device of that name; auto takes cuda, then mps, then cpu. Of several GPUs, that of the
-    rank on this machine."""
+def pick_device(name: str) -> torch.device:
+    """The device of that name; auto takes cuda, then mps, then cpu. Of several GPUs, the rank's on
+    this machine."""
     import torch
 
+    from utils.ranks import Ranks
+
+    ranks = Ranks.of_environment()
     found = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
@@ -69,14 +78,15 @@ def pick_device(name: str, local_rank: int | None = None) -> torch.device:
         raise UserError(
             f"--device {name}: not on this machine, which has {there}; use --device auto"
         )
-    if name != "cuda" or local_rank is None:
+    if name != "cuda" or not ranks.are_many:
         return torch.device(name)
-    if local_rank >= torch.cuda.device_count():
+    count = torch.cuda.device_count()
+    if ranks.local_rank >= count:
         raise UserError(
-            f"rank {local_rank} of this machine has no GPU: there are {torch.cuda.device_count()}; "
-            f"start torchrun with --nproc_per_node {torch.cuda.device_count()}, or --device cpu"
+            f"rank {ranks.local_rank} of this machine has no GPU, of which there are {count}; "
+            f"start torchrun with --nproc_per_node {count}, or with --device cpu"
         )
-    return torch.device(name, local_rank)
+    return torch.device(name, ranks.local_rank)
 
 
 def half_precision(device: torch.device, wanted: bool) -> torch.dtype | None:

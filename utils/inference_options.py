@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from utils.dataset import SPLITS
 from utils.errors import UserError
 from utils.files import check_output_file
 from utils.options import Parsed, option
+from utils.parts import file_digest
 from utils.picture import DIRECTIONS
 from utils.reading_options import ReadingOptions, note
 from utils.show.cases import PREDICTION_FORMATS
@@ -28,6 +31,8 @@ USED_BY = dict.fromkeys(OF_EVALUATE, ("evaluate",)) | {
     "image_dir": ("batch",),
     "batch_size": ("batch", "evaluate"),
     "characters": ("single", "batch"),
+    "resume": ("batch",),
+    "part_size": ("batch",),
 }
 
 
@@ -50,6 +55,12 @@ class InferenceOptions(ReadingOptions):
     characters: bool = option(False, "single, batch (.jsonl): each one's place and confidence")
     data_root: str = option("./data", "evaluate: the data set")
     split: str = option("test", "evaluate: which part of it", SPLITS)
+    resume: bool = option(
+        False, "batch: go on where a run that stopped has left off; each part is read once"
+    )
+    part_size: int = option(
+        2000, "batch: pictures of a part, which is written as soon as it is read", above=0
+    )
     output_path: str | None = option(
         None,
         "file to write (default: output/NAME_reading.png in single, output/predictions.tsv in "
@@ -110,6 +121,18 @@ class InferenceOptions(ReadingOptions):
             pair = {"horizontal": Path(self.horizontal), "vertical": Path(self.vertical)}
             return [*pair.values()] if self.direction == "auto" else [pair[self.direction]]
         return [self.find_model()]
+
+    def facts(self, models: Sequence[Path]) -> dict[str, Any]:
+        """What the readings of a folder by these models hang on besides its pictures."""
+        free = {"model_path", "device", "provider", "num_threads"}
+        found = {each.name: getattr(self, each.name) for each in fields(ReadingOptions)
+                 if each.name not in free}  # fmt: skip
+        found |= {"characters": self.characters, "format": Path(self.output_path or ".tsv").suffix}
+        found["models"] = [file_digest(path) for path in models]
+        for name in ("lexicon", "lm"):
+            if found[name]:
+                found[name] = file_digest(Path(found[name]))
+        return found
 
     def _output_problems(self, path: Path) -> list[str]:
         try:

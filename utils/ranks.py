@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Sequence)
 
 PATIENCE = 600
 """Seconds that rank 0 waits for the others to start."""
@@ -63,11 +64,10 @@ class Ranks:
     def are_many(self) -> bool:
         return self.world_size > 1
 
-    def share(self, count: int) -> range:
-        """Which of `count` things are this rank's: those of all ranks together are each once."""
-        return range(
-            count * self.rank // self.world_size, count * (self.rank + 1) // self.world_size
-        )
+    def part(self, things: S) -> S:
+        """Those that are this rank's; the parts of all ranks, one behind the other, are all."""
+        start, stop = (len(things) * end // self.world_size for end in (self.rank, self.rank + 1))
+        return things[start:stop]  # type: ignore[return-value]
 
     @contextmanager
     def joined(self) -> Iterator[None]:
@@ -175,6 +175,16 @@ class Ranks:
 
         values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value)
+        return values
+
+    def at_main(self, value: T) -> list[T] | None:
+        """The value of each rank, at rank 0; None at the others."""
+        if not self.are_many:
+            return [value]
+        import torch.distributed as dist
+
+        values: list[Any] | None = [None] * self.world_size if self.is_main else None
+        dist.gather_object(value, values)
         return values
 
     def total(self, value: torch.Tensor) -> torch.Tensor:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from utils.device import DEVICES, set_threads
 from utils.errors import UserError
 from utils.options import option
 from utils.picture import DIRECTIONS, Source
+from utils.ranks import Ranks
 from utils.recognizer import Prediction, Recognizer
 from utils.text.asked import DECODERS, Decoding
 from utils.text.constraints import PATTERN_HELP, Constraints, split_pattern
@@ -99,18 +99,17 @@ class ReadingOptions:
     def load_recognizer(self, model_path: Path) -> Recognizer:
         return load_reader(model_path, self.device, self.num_threads, self.provider)
 
-    def read(
+    def stream(
         self,
         reader: Reader,
         pictures: Sequence[Source],
+        bar: tqdm,
         characters: bool = False,
-    ) -> tuple[list[Prediction], str]:
-        """Predictions in order, with a progress bar, and a phrase that says how fast they came."""
-        start = time.perf_counter()
-        stream = reader.stream(pictures, self.batch_size, self.reject_below, characters)
-        predictions = list(tqdm(stream, total=len(pictures), unit="picture", disable=None))
-        seconds = time.perf_counter() - start
-        return predictions, f"{len(pictures) / seconds:,.0f} pictures/s"
+    ) -> Iterator[Prediction]:
+        """Predictions in order, each told to the bar."""
+        for prediction in reader.stream(pictures, self.batch_size, self.reject_below, characters):
+            bar.update()
+            yield prediction
 
     def load_reader(self, *model_paths: Path) -> Reader:
         """One checkpoint, or that for lines across and that for lines down. UserError where they
@@ -154,5 +153,7 @@ def load_reader(
 
 
 def note(sentence: str) -> None:
-    """Beside the results, which alone stand on stdout; a progress bar stays whole."""
-    tqdm.write(sentence, file=sys.stderr)
+    """Beside the results, which alone stand on stdout; a progress bar stays whole. Of several ranks
+    one tells."""
+    if Ranks.of_environment().is_main:
+        tqdm.write(sentence, file=sys.stderr)

@@ -69,12 +69,12 @@ class EpochBatches:
     def mine(self, epoch: int, step: int) -> range:
         """Which of them this rank makes."""
         learned = self.learned(epoch, step)
-        return learned[slice(*_ends(self.ranks.share(len(learned))))] or learned[:1]
+        return self.ranks.part(learned) or learned[:1]
 
     def weight(self, epoch: int, step: int) -> float:
         """Of this rank's mean over its pictures, in the ranks' mean of these means."""
-        learned = len(self.learned(epoch, step))
-        return len(self.ranks.share(learned)) * self.ranks.world_size / learned
+        learned = self.learned(epoch, step)
+        return len(self.ranks.part(learned)) * self.ranks.world_size / len(learned)
 
     def __iter__(self) -> Iterator[Block]:
         first = self.first_step - self.first_step % self.steps_at_once
@@ -141,7 +141,3 @@ def by_width(
         dealt = of_like_widths(widths[window % len(widths)], batch_size, rng)
         order[start : start + len(window)] = window[dealt]
     return order
-
-
-def _ends(part: range) -> tuple[int, int]:
-    return part.start, part.stop

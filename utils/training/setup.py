@@ -172,7 +172,7 @@ class Run:
 def prepare_run(parsed: Parsed[TrainOptions], ranks: Ranks) -> Run:
     """Read and check everything before any work is done; UserError says what cannot work."""
     options, resumed, init_from = resolve_options(parsed)
-    device = pick_device(options.device, ranks.local_rank if ranks.are_many else None)
+    device = pick_device(options.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if options.sync_batchnorm and device.type != "cuda":
@@ -181,9 +181,7 @@ def prepare_run(parsed: Parsed[TrainOptions], ranks: Ranks) -> Run:
             "leave it out"
         )
     seed_everything(options.seed, options.deterministic)
-    num_workers, num_threads = share_cores(
-        options.num_workers, options.num_threads, device.type, ranks.local_world_size
-    )
+    num_workers, num_threads = share_cores(options.num_workers, options.num_threads, device.type)
     torch.set_num_threads(num_threads)
     if device.type == "cuda" and not options.deterministic:
         torch.set_float32_matmul_precision("high")  # TF32 for what stays in fp32

@@ -31,8 +31,7 @@ def validate(
 ) -> Validation:
     """Read every row's picture by greedy decoding; an unreadable one counts as an error. Each rank
     reads its share, and has what all found."""
-    share = ranks.share(len(rows))
-    parts = ranks.everyones(_validate(recognizer, rows[share.start : share.stop], batch_size))
+    parts = ranks.everyones(_validate(recognizer, ranks.part(rows), batch_size))
     return Validation(
         sum((part.score for part in parts), Score()),
         sum(part.loss for part in parts) / len(rows),
