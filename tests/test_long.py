@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-import torch
 from conftest import write_split
 
-from utils.checkpoint import load_checkpoint
 from utils.synth.captcha import CaptchaRecipe
 
 pytestmark = pytest.mark.long
@@ -32,65 +27,6 @@ def make_data(root: Path, recipe: CaptchaRecipe, **counts: int) -> Path:
     content = {"recipe": recipe.to_json()}
     (root / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
     return root
-
-
-@pytest.mark.parametrize("num_workers", ["0", "2"])
-def test_ten_kills_and_the_same_weights(tmp_path: Path, num_workers: str) -> None:
-    """Kills in a step, in a save, and of a worker alone."""
-    data = make_data(
-        tmp_path / "data", CaptchaRecipe("0123456789", "digits", 2, 3, 80, 32), train=640, val=64
-    )
-    flags = ["--data_root", str(data), "--img_width", "80", "--img_height", "32", "--fresh", "0.5"]
-    flags += ["--num_layers", "2", "--num_epochs", "40", "--num_threads", "1", "--device", "cpu"]
-    flags += ["--num_workers", num_workers, "--early_stop", "0"]
-    whole = script("train.py", *flags, "--save_dir", str(tmp_path / "whole"))
-    assert whole.wait() == 0
-    training = load_checkpoint(tmp_path / "whole" / "last.pth").training
-    assert training is not None
-    epoch_seconds = training["progress"]["seconds"] / 40
-
-    broken = tmp_path / "broken"
-    rng = random.Random(int(num_workers))
-    for kill in range(10):
-        resume = ["--save_dir", str(broken), "--resume", "auto"]
-        process = script("train.py", *flags, *resume, stderr=subprocess.PIPE, text=True)
-        wait_for_a_new_save(broken / "last.pth", process)
-        if kill % 3 == 0:
-            wait_for_a_save_under_way(broken, process)
-        else:
-            time.sleep(rng.uniform(0, 2 * epoch_seconds))
-        assert process.poll() is None, "it ended before it could be killed"
-        workers = children_of(process.pid)
-        if kill % 3 == 2 and num_workers != "0":  # a worker alone: the run ends by itself
-            os.kill(rng.choice(workers), signal.SIGKILL)
-            assert process.wait() == 2
-            assert process.stderr is not None
-            assert "a process that prepares pictures was killed" in process.stderr.read()
-        else:
-            process.kill()
-            process.wait()
-    assert script("train.py", *flags, *resume).wait() == 0
-    for name in ("last.pth", "best.pth"):
-        one = load_checkpoint(tmp_path / "whole" / name).state_dict
-        other = load_checkpoint(broken / name).state_dict
-        assert all(torch.equal(one[key], other[key]) for key in one), name
-    assert not list(broken.glob(".*.tmp"))
-
-
-def wait_for_a_new_save(path: Path, process: subprocess.Popen) -> None:
-    before = path.stat().st_mtime_ns if path.exists() else 0
-    while process.poll() is None and not (path.exists() and path.stat().st_mtime_ns > before):
-        time.sleep(0.01)
-
-
-def wait_for_a_save_under_way(folder: Path, process: subprocess.Popen) -> None:
-    while process.poll() is None and not list(folder.glob(".last.pth.*.tmp")):
-        time.sleep(0.0002)
-
-
-def children_of(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
-    return [int(word) for word in text.split()]
 
 
 @pytest.mark.parametrize("backbone", ["light", "basic", "resnet"])
