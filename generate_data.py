@@ -5,6 +5,7 @@ python generate_data.py --kind word --output_dir data/words     words as signs s
 python generate_data.py --kind line --charset chinese_common --output_dir data/lines
 python generate_data.py --resume                  go on where the last run stopped
 python generate_data.py --resume --num_samples N  add to a set, under the same other flags
+python generate_data.py --shard 3/8 --format lmdb an eighth of a set, as an LMDB
 
 Picture k of a split is drawn from (seed, split, k) alone (by --renderer fast, which draws many at
 once, from seed, split and their block): the same --seed gives the same bytes whatever the number of
@@ -18,17 +19,19 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from PIL.Image import Image
 from tqdm import tqdm
 
 from utils.device import usable_cores
 from utils.errors import run_script
-from utils.files import remove_leftovers, write_text
+from utils.files import remove_leftovers
 from utils.options import parse
 from utils.picture import open_picture
 from utils.show.contact_sheet import write_contact_sheet
 from utils.synth.description import check_target, describe, write_description
-from utils.synth.drawing import draw_all, file_name, split_chunks
+from utils.synth.drawing import cut, draw_all, file_name
 from utils.synth.options import GenerateOptions, idle_flags
+from utils.synth.shards import Place
 
 SAMPLES = 20
 
@@ -47,66 +50,83 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def generate(options: GenerateOptions) -> None:
-    """Draw what is missing of the set, labels.txt of a split after its last picture."""
-    root, recipe = Path(options.output_dir), options.recipe
-    sizes = {split: size for split, size in options.sizes.items() if size}
-    workers = usable_cores() if options.num_workers is None else options.num_workers
+    """Draw what is missing of the set, or of a shard; labels of a split after its last picture."""
+    root, recipe, shard = Path(options.output_dir), options.recipe, options.part
+    places = options.places(shard)
     description = describe(
-        recipe, options.num_samples, options.split_ratio, options.seed, options.renderer
-    )
-    check_target(root, description, options.resume)
+        recipe, options.num_samples, options.split_ratio, options.seed, options.renderer,
+        shard.count, options.format,
+    )  # fmt: skip
+    folders = [folder for place in places for folder in (place.drawn, place.folder)]
+    check_target(root, description, options.resume, folders)
     # It comes first, so that whatever is left in the folder can be resumed.
     write_description(root, description, complete=False)
-    for folder in (root, *(root / split for split in sizes)):
-        folder.mkdir(exist_ok=True)
+    may_grow = shard.count == 1 and options.format == "files"
+    left = [place for place in places if may_grow or not place.is_done]
+    for folder in (root, *(place.drawn for place in left)):
+        folder.mkdir(exist_ok=True, parents=True)
         remove_leftovers(folder)
     for sentence in options.left_out():
         print(sentence)
-    print(f"{root}: {options.num_samples:,} {recipe}, seed {options.seed}")
-    chunks = split_chunks(root, recipe, sizes, options.seed, options.renderer)
-    labels: dict[str, list[str]] = {split: [] for split in sizes}
+    part = f", of which shard {shard.number} of {shard.count}" if shard.count > 1 else ""
+    print(f"{root}: {options.num_samples:,} {recipe}, seed {options.seed}{part}")
+    new, seconds = draw(options, left)
+    everything = [place for each in shard.others for place in options.places(each)]
+    write_description(root, description, complete=all(place.is_done for place in everything))
+    report(options, new, seconds)
+
+
+def draw(options: GenerateOptions, places: list[Place]) -> tuple[int, float]:
+    """How many pictures were not there before, and the seconds that these took."""
+    recipe, renderer = options.recipe, options.renderer
+    workers = usable_cores() if options.num_workers is None else options.num_workers
+    chunks = {
+        chunk: place
+        for place in places
+        for chunk in cut(place.drawn, place.split, place.indices, recipe, options.seed, renderer)
+    }
+    labels: dict[str, list[str]] = {place.split: [] for place in places}
+    shown: list[tuple[Image, str]] = []
     new, started = 0, time.perf_counter()
     with (
-        tqdm(total=options.num_samples, unit=" pictures", disable=None) as bar,
-        closing(draw_all(recipe, chunks, workers, options.renderer)) as results,
+        tqdm(total=sum(len(p.indices) for p in places), unit=" pictures", disable=None) as bar,
+        closing(draw_all(recipe, list(chunks), workers, renderer)) as results,
     ):
-        for chunk, drawn in zip(chunks, results, strict=True):
-            labels[chunk.split] += drawn.texts
+        for (chunk, place), drawn in zip(chunks.items(), results, strict=True):
+            texts = labels[place.split]
+            texts += drawn.texts
             new += drawn.new
             bar.update(len(drawn.texts))
-            if chunk.stop == sizes[chunk.split]:
-                write_labels(chunk.folder, labels[chunk.split])
+            if chunk.stop == place.indices.stop:
+                first = place.indices[: SAMPLES - len(shown)]
+                pictures = [open_picture(place.drawn / file_name(index), 3) for index in first]
+                shown += zip(pictures, texts, strict=False)
+                place.finish(texts)
     seconds = time.perf_counter() - started
-    write_samples(root, labels)
-    write_description(root, description, complete=True)
-    report(root, sizes, new, seconds)
+    if shown:
+        pictures, texts = [picture for picture, _ in shown], [text for _, text in shown]
+        write_contact_sheet(samples_path(options), pictures, texts)
+    return new, seconds
 
 
-def write_labels(folder: Path, labels: list[str]) -> None:
-    rows = [f"{file_name(index)}\t{label}\n" for index, label in enumerate(labels)]
-    write_text(folder / "labels.txt", "".join(rows))
+def samples_path(options: GenerateOptions) -> Path:
+    name = f"samples-{options.part}.png" if options.part.count > 1 else "samples.png"
+    return Path(options.output_dir) / name
 
 
-def write_samples(root: Path, labels: dict[str, list[str]]) -> None:
-    """samples.png: the first pictures of the set with their labels."""
-    first = [
-        (root / split / file_name(index), label)
-        for split, texts in labels.items()
-        for index, label in enumerate(texts[:SAMPLES])
-    ][:SAMPLES]
-    pictures = [open_picture(path, 3) for path, _ in first]
-    write_contact_sheet(root / "samples.png", pictures, [label for _, label in first])
-
-
-def report(root: Path, sizes: dict[str, int], new: int, seconds: float) -> None:
+def report(options: GenerateOptions, new: int, seconds: float) -> None:
     """What was made, and the command that comes next."""
+    root = Path(options.output_dir)
+    sizes = {place.split: len(place.indices) for place in options.places(options.part)}
     counts = ", ".join(f"{size:,} {split}" for split, size in sizes.items())
     there = sum(sizes.values()) - new
+    rate = new / max(seconds, 1e-9)
     print(
-        f"done: {counts}; drew {new:,} in {seconds:.1f} s ({new / seconds:,.0f} pictures/s)"
+        f"done: {counts}; drew {new:,} in {seconds:.1f} s ({rate:,.0f} pictures/s)"
         + (f", {there:,} were there" if there else "")
     )
-    print(f"look at {root / 'samples.png'}")
+    if samples_path(options).is_file():
+        print(f"look at {samples_path(options)}")
     if "val" in sizes:
         folder = f'"{root}"' if " " in str(root) else root
         fresh = "" if "train" in sizes else " --fresh 1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +52,8 @@ def describe(
     split_ratio: tuple[float, ...],
     seed: int,
     renderer: str = "package",
+    shards: int = 1,
+    packing: str = "files",
 ) -> dict[str, Any]:
     """All that the pictures depend on; the content of dataset.json, less `complete`."""
     renderer = renderer if isinstance(recipe, CaptchaRecipe) else kind_of(recipe)
@@ -62,6 +65,8 @@ def describe(
         "num_samples": num_samples,
         "split_ratio": list(split_ratio),
         "splits": split_sizes(num_samples, split_ratio),
+        "shards": shards,
+        "format": packing,
         "seed": seed,
         "fonts": [_digest(font) for font in recipe.fonts],
         **{name: _digest(path) for name, path in recipe.files.items()},
@@ -83,14 +88,16 @@ def write_description(root: Path, description: dict[str, Any], complete: bool) -
     write_text(root / "dataset.json", text + "\n")
 
 
-def check_target(root: Path, description: dict[str, Any], resume: bool) -> None:
-    """UserError where a set stands in `root` that this description may not go on with."""
+def check_target(
+    root: Path, description: dict[str, Any], resume: bool, folders: Iterable[Path]
+) -> None:
+    """UserError where a set stands in `root` that this description may not go on with, or in the
+    folders that are to be filled anew. Beside them other shards of the same set may stand."""
     path = root / "dataset.json"
-    folders = [root / split for split in SPLITS if (root / split).is_dir()]
-    taken = [folder for folder in folders if any(folder.iterdir())]
+    taken = [folder for folder in folders if folder.is_dir() and any(folder.iterdir())]
     if not path.exists() and not taken:
         return
-    if not resume:
+    if not resume and (taken or description["shards"] == 1):
         raise UserError(
             f"--output_dir {root}: a data set stands there already; go on with it by --resume, "
             "or give another folder"
@@ -144,9 +151,18 @@ def _identity(description: dict[str, Any]) -> dict[str, Any]:
         "--corpus": description.get("corpus", ""),
         "--split_ratio": description["split_ratio"],
         "--seed": description["seed"],
+        **_of_shards(description),
         **{f"package {name}": versions[name] for name in DRAWN_WITH[renderer]},
         "dataset.json format": description["format_version"],
     }
+
+
+def _of_shards(description: dict[str, Any]) -> dict[str, Any]:
+    """Older sets have none. What is cut into shards, or packed, does not grow."""
+    shards, packing = description.get("shards", 1), description.get("format", "files")
+    fixed = shards > 1 or packing != "files"
+    count = {"--num_samples": description["num_samples"]} if fixed else {}
+    return {"--format": packing, "shards": shards} | count
 
 
 def _shown(value: Any) -> str:

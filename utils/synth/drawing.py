@@ -108,12 +108,24 @@ def split_chunks(
     root: Path, recipe: Recipe, sizes: dict[str, int], seed: int, renderer: str = "package"
 ) -> list[Chunk]:
     """The pictures of all splits, cut into pieces of work, split by split; no block is cut."""
+    return [
+        chunk
+        for split, size in sizes.items()
+        for chunk in cut(root / split, split, range(size), recipe, seed, renderer)
+    ]
+
+
+def cut(
+    folder: Path, split: str, indices: range, recipe: Recipe, seed: int, renderer: str
+) -> list[Chunk]:
+    """Some pictures of a split, cut into pieces of work; a block is cut at both ends alone."""
     whole = recipe.block_size if draws_together(recipe, renderer) else 1
     step = max(min(CHUNK_PIXELS // recipe.pixels, 64), whole)
+    first = indices.start - indices.start % whole
     return [
-        Chunk(root / split, split, seed, start, min(start + step, size))
-        for split, size in sizes.items()
-        for start in range(0, size, step)
+        Chunk(folder, split, seed, max(start, indices.start), min(start + step, indices.stop))
+        for start in range(first, indices.stop, step)
+        if indices
     ]
 
 
@@ -153,7 +165,7 @@ def draw_all(
     Raises UserError when a process was killed.
     """
     workers = min(num_workers, len(chunks), MOST_WORKERS)
-    if workers == 1:
+    if workers < 2:
         drawer = make_renderer(recipe, renderer)
         yield from (draw_chunk(drawer, chunk) for chunk in chunks)
         return

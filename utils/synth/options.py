@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.changes import LEVELS
+from utils.data.lmdb_set import need_lmdb
 from utils.dataset import SPLITS
 from utils.errors import UserError
 from utils.files import check_output_file
@@ -21,6 +22,7 @@ from utils.synth.faces import without_glyph
 from utils.synth.fonts import FoundFonts, all_faces, find_fonts
 from utils.synth.lines import LineRecipe
 from utils.synth.recipes import KINDS, MOST_PIXELS, Recipe, recipe_problems
+from utils.synth.shards import FORMATS, Place, Shard
 from utils.synth.words import SYSTEM_WORDS, WordRecipe, system_words
 from utils.text.charset import PRESETS, Charset, preset_charset, read_charset_file, sample
 
@@ -96,8 +98,25 @@ class GenerateOptions:
     num_workers: int | None = option(
         None, "processes that draw (default: all usable cores)", least=1
     )
+    shard: str | None = option(
+        None,
+        "I/N: draw the I-th of N shards only, of the same set whatever N is; for machines "
+        "that share the work",
+    )
+    format: str = option("files", "PNG files with labels.txt, or an LMDB", FORMATS)
     resume: bool = option(False, "go on with the set in --output_dir, or add to it")
     config: str | None = option(None, "TOML recipe that presets these flags")
+
+    @cached_property
+    def part(self) -> Shard:
+        """Raises UserError for what is none."""
+        return Shard.parse(self.shard) if self.shard else Shard()
+
+    def places(self, shard: Shard) -> list[Place]:
+        """Those of a shard, split by split; none where it has no picture of one."""
+        root = Path(self.output_dir)
+        places = [Place.of(shard, root, *item, self.format) for item in self.sizes.items()]
+        return [place for place in places if place.indices]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -210,6 +229,12 @@ class GenerateOptions:
                 for (name, size), share in zip(self.sizes.items(), self.split_ratio, strict=True)
                 if share and not size
             ]
+        if self.format == "lmdb":
+            problems += self._lmdb_problems()
+        try:
+            _ = self.part
+        except UserError as error:
+            problems.append(str(error))
         outputs = ["dataset.json", "samples.png", *(f"{split}/labels.txt" for split in SPLITS)]
         try:
             for name in outputs:
@@ -222,6 +247,13 @@ class GenerateOptions:
         except UserError as error:
             problems.append(str(error))
         return problems
+
+    def _lmdb_problems(self) -> list[str]:
+        try:
+            need_lmdb()
+        except UserError as error:
+            return [f"--format lmdb: {error}"]
+        return []
 
 
 OF_WORDS = (
