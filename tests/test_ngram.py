@@ -96,7 +96,7 @@ def damaged(counts: str, order: int = 2) -> str:
             "not a language model of this project",
         ),
         (damaged('{"a": {"b": Infinity}}'), "not a language model of this project"),
-        (damaged('{"a": {"b": -1}}'), "a count below 1"),
+        (damaged('{"a": {"b": -1}}'), "a count that is not in 1"),
         (damaged('{"a": {"b": 1}}', 0), "an order of 0"),
         (damaged("[" * 100_000), "not a language model of this project"),
     ],
@@ -149,7 +149,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         (b"\xff\xfeab", [], "not UTF-8"),
         (b"\n\n", [], "it is empty"),
         (b"xyz\n", ["--charset", "digits"], "not one of its characters is in charset digits"),
-        (b"12\n", ["--charset", "digits", "--order", "0"], "--order 0: expected 1 or more"),
+        (b"12\n", ["--charset", "digits", "--order", "0"], "--order 0: expected 1 to 64"),
     ],
 )
 def test_corpora_that_are_refused(tmp_path: Path, content: bytes, words: list[str], sentence: str):

@@ -94,7 +94,7 @@ class Header:
             if not 0 < values.get("temperature", 1.0) < float("inf"):
                 raise ValueError(f"a temperature of {values['temperature']}")
             return cls(model, ImageSpec(**image), charset, **values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise UserError(f"{name}: its header is damaged or foreign ({error!r})") from None
 
 
@@ -123,9 +123,15 @@ class Checkpoint:
 
     def build(self) -> CRNN:
         """The network with these weights, in evaluation mode."""
+        import torch
+
         from models.registry import build_model
 
         try:
+            if self.header.model.num_layers > len(self.state_dict):
+                raise ValueError(f"{self.header.model.num_layers} layers")
+            with torch.device("meta"):  # takes no memory, whatever sizes a damaged header says
+                build_model(self.header.model).load_state_dict(self.state_dict, assign=True)
             model = build_model(self.header.model)
             model.load_state_dict(self.state_dict)
         except (RuntimeError, ValueError, TypeError) as error:
@@ -225,9 +231,20 @@ def _load_safetensors(path: Path) -> Checkpoint:
     return Checkpoint(path, Header.from_json(metadata[METADATA_KEY], str(path)), tensors)
 
 
+def _is_packed(path: Path) -> bool:
+    """Whether a zip file would come to more bytes than it has; torch packs nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(each.file_size for each in archive.infolist()) > path.stat().st_size
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False  # torch says what is wrong with it
+
+
 def _load_pth(path: Path) -> Checkpoint:
     import torch
 
+    if _is_packed(path):
+        raise UserError(f"{path}: damaged or foreign; expected a checkpoint of this project")
     try:
         with path.open("rb") as file:  # opened here: by a path, torch.load would go by its name
             content = torch.load(file, map_location="cpu", weights_only=True)

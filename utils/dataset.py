@@ -205,5 +205,5 @@ def read_recipe(root: Path) -> Recipe | None:
         if isinstance(content, dict) and "recipe" not in content:
             return None  # a file of the user's own, that says nothing of drawing
         return recipe_from_json(content["recipe"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not a data set's description ({error}); restore it") from None

@@ -24,7 +24,7 @@ from utils.text.charset import (
     preset_charset,
     read_charset_file,
 )
-from utils.text.ngram import NgramCounts, NgramModel
+from utils.text.ngram import MOST_ORDER, NgramCounts, NgramModel
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class Options:
         None, "what the texts are made of (default: what occurs)", tuple(PRESETS)
     )
     charset_file: str | None = option(None, "the same, from a file with one character a line")
-    order: int = option(4, "characters that count together: the last one and those before", least=1)
+    order: int = option(
+        4, "characters that count together: the last one and those before", least=1, most=MOST_ORDER
+    )
     output_path: str = option("output/lm.json", "file to write")
     config: str | None = option(None, "TOML recipe that presets flags")
 

@@ -216,7 +216,7 @@ def _read_recipe(path: Path, fields, kinds, problems: list[str]) -> dict[str, An
     except FileNotFoundError:
         problems.append(f"--config {path}: no such file")
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         problems.append(f"--config {path}: not a TOML recipe ({error})")
         return {}
     values = {}

@@ -24,6 +24,9 @@ FORMAT = "crnn-reader character n-grams"
 FORMAT_VERSION = 2
 """2 brought how texts begin."""
 
+MOST, MOST_ORDER = 2**53, 64
+"""Counts that a float holds exactly; characters that are looked at together."""
+
 END = ""
 """What comes after the last character."""
 
@@ -85,9 +88,9 @@ class NgramCounts:
                 context: Counter({str(character): int(n) for character, n in after.items()})
                 for context, after in content["counts"].items()
             }
-            if any(n < 1 for after in counts.values() for n in after.values()):
-                raise ValueError("a count below 1")
-            if content["order"] < 1:
+            if any(not 1 <= n <= MOST for after in counts.values() for n in after.values()):
+                raise ValueError(f"a count that is not in 1..{MOST}")
+            if not 1 <= content["order"] <= MOST_ORDER:
                 raise ValueError(f"an order of {content['order']}")
             return cls(int(content["order"]), str(content["characters"]), counts)
         except FileNotFoundError:
