@@ -15,11 +15,17 @@ HERE = Path(__file__).resolve().parent
 
 
 def torchrun(world_size: int, script: Path, *words: str, restarts: int = 0) -> Any:
+    with started(world_size, script, *words, restarts=restarts) as process:
+        out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def started(world_size: int, script: Path, *words: str, restarts: int = 0) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node",
                str(world_size), "--max_restarts", str(restarts), str(script), *words]  # fmt: skip
-    return subprocess.run(
-        command, capture_output=True, encoding="utf-8", timeout=300, cwd=HERE.parent,
-        env=os.environ | {"PYTHONPATH": str(HERE.parent)},
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+        cwd=HERE.parent, env=os.environ | {"PYTHONPATH": str(HERE.parent)},
     )  # fmt: skip
 
 

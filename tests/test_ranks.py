@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
 import torch
-from many_ranks import train_on
-from small_run import run, weights
+from many_ranks import HERE, started, train_on
+from small_run import SMALL, run, weights
 
 import train
 from utils.checkpoint import load_checkpoint
@@ -89,6 +90,31 @@ def test_a_stop_that_one_rank_is_asked_for_stops_all_after_the_same_step(
     assert "steps had 2 pictures before, and have 1 now" in capsys.readouterr().out
     history = (save_dir / "history.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in history] == ["pictures", "12", "24", "36"]
+
+
+def step_of(path: Path) -> int:
+    training = load_checkpoint(path).training
+    assert training is not None
+    return training["progress"]["step"]
+
+
+def test_a_scheduler_s_sigterm_leaves_a_state_within_ten_seconds(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    last = tmp_path / "run" / "last.pth"
+    words = ["--data_root", str(tiny_data), "--save_dir", str(last.parent), *SMALL]
+    words += ["--num_epochs", "100000", "--epoch_size", "100000", "--fresh", "1"]
+    words += ["--save_every_steps", "20", "--renderer", "package"]
+    with started(2, HERE.parent / "train.py", *words) as process:
+        while not last.exists() and process.poll() is None:
+            time.sleep(0.05)
+        assert process.poll() is None, process.communicate()
+        before, asked = step_of(last), time.monotonic()
+        process.terminate()  # torchrun, which tells the ranks
+        out, _ = process.communicate(timeout=60)
+        assert time.monotonic() - asked < 10
+    assert "stopped by SIGTERM in epoch 1" in out
+    assert step_of(last) > before
 
 
 def test_a_rank_that_is_killed_starts_again_with_the_others(
