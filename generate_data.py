@@ -30,7 +30,8 @@ from utils.picture import open_picture
 from utils.show.contact_sheet import write_contact_sheet
 from utils.synth.description import check_target, describe, write_description
 from utils.synth.drawing import cut, draw_all, file_name
-from utils.synth.options import GenerateOptions, idle_flags
+from utils.synth.idle_flags import idle_flags
+from utils.synth.options import GenerateOptions
 from utils.synth.shards import Place
 
 SAMPLES = 20
@@ -59,11 +60,13 @@ def generate(options: GenerateOptions) -> None:
     )  # fmt: skip
     folders = [folder for place in places for folder in (place.drawn, place.folder)]
     check_target(root, description, options.resume, folders)
-    # It comes first, so that whatever is left in the folder can be resumed.
-    write_description(root, description, complete=False)
+    # It comes first, so that whatever is left in the folder can be resumed. Of several shards, one
+    # writes it: others may be at work.
+    if shard.count == 1 or not (root / "dataset.json").is_file():
+        write_description(root, description, complete=False)
     may_grow = shard.count == 1 and options.format == "files"
     left = [place for place in places if may_grow or not place.is_done]
-    for folder in (root, *(place.drawn for place in left)):
+    for folder in (place.drawn for place in left):
         folder.mkdir(exist_ok=True, parents=True)
         remove_leftovers(folder)
     for sentence in options.left_out():
@@ -71,9 +74,12 @@ def generate(options: GenerateOptions) -> None:
     part = f", of which shard {shard.number} of {shard.count}" if shard.count > 1 else ""
     print(f"{root}: {options.num_samples:,} {recipe}, seed {options.seed}{part}")
     new, seconds = draw(options, left)
-    everything = [place for each in shard.others for place in options.places(each)]
-    write_description(root, description, complete=all(place.is_done for place in everything))
-    report(options, new, seconds)
+    for place in places:
+        place.clear()
+    is_whole = all(place.is_done for each in shard.others for place in options.places(each))
+    if is_whole:
+        write_description(root, description, complete=True)
+    report(options, new, seconds, is_whole)
 
 
 def draw(options: GenerateOptions, places: list[Place]) -> tuple[int, float]:
@@ -114,7 +120,7 @@ def samples_path(options: GenerateOptions) -> Path:
     return Path(options.output_dir) / name
 
 
-def report(options: GenerateOptions, new: int, seconds: float) -> None:
+def report(options: GenerateOptions, new: int, seconds: float, is_whole: bool) -> None:
     """What was made, and the command that comes next."""
     root = Path(options.output_dir)
     sizes = {place.split: len(place.indices) for place in options.places(options.part)}
@@ -127,9 +133,11 @@ def report(options: GenerateOptions, new: int, seconds: float) -> None:
     )
     if samples_path(options).is_file():
         print(f"look at {samples_path(options)}")
-    if "val" in sizes:
+    if not is_whole:
+        print("the set is whole when its other shards are drawn, into the same folder")
+    elif "val" in options.sizes:
         folder = f'"{root}"' if " " in str(root) else root
-        fresh = "" if "train" in sizes else " --fresh 1"
+        fresh = "" if options.sizes["train"] else " --fresh 1"
         print(f"next: python train.py --data_root {folder}{fresh}")
 
 

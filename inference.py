@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from tqdm import tqdm
@@ -36,6 +37,10 @@ from utils.show.report import write_report
 from utils.text.alike import Alike
 from utils.text.charset import protocol_of
 
+PATIENCE = timedelta(days=1)
+"""How long ranks wait for the last one: shares of a large set end hours apart where machines
+differ."""
+
 DESCRIPTION = "Read one picture or a folder of pictures, or score a labelled set."
 EPILOG = """\
 --output_path: .png (single, --visualize), .tsv .txt .csv .jsonl (batch), .txt .md .json (evaluate)
@@ -44,7 +49,7 @@ exit code: 0 done; 1 batch, and not one picture could be read; 2 an error, told 
 
 def main(argv: Sequence[str] | None = None) -> int:
     ranks = Ranks.of_environment()
-    with ranks.joined():
+    with ranks.joined(PATIENCE):
         with ranks.one_answer():
             parsed = parse(InferenceOptions, argv, DESCRIPTION, EPILOG)
             warn_of_idle_flags(parsed)
@@ -95,12 +100,11 @@ def read_folder(options: InferenceOptions, ranks: Ranks) -> int:
     names = [path.relative_to(folder).as_posix() for path in pictures]
     output = Path(options.output_path or "output/predictions.tsv")
     parts = Parts(output, names, options.part_size, options.facts(models), options.resume, ranks)
-    left = parts.left()
-    total = sum(len(pictures[parts.of(part, len(pictures))]) for part in left)
+    total = sum(len(pictures[parts.of(part, len(pictures))]) for part in parts.left)
     start = time.perf_counter()
     try:
         with tqdm(total=total, unit="picture", disable=None if ranks.is_main else True) as bar:
-            for part in left:
+            for part in parts.left:
                 place = parts.of(part, len(pictures))
                 found = options.stream(reader, pictures[place], bar, options.characters)
                 cases = [Case.of(*pair) for pair in zip(names[place], found, strict=True)]

@@ -34,9 +34,11 @@ def main(argv=None) -> int:
             set_threads(parsed.options.num_threads)
             from utils.training.console import print_setup
             from utils.training.setup import prepare_run
-            from utils.training.start import own_folder
+            from utils.training.start import check_same_start, own_folder
 
             run = prepare_run(parsed, ranks)
+        with ranks.one_answer():
+            check_same_start(run)
         with own_folder(run):
             print_setup(run, parsed.given)
             return train(run)
@@ -66,7 +68,7 @@ def train(run: Run) -> int:
     from utils.training.state import random_state, restore_random_state
     from utils.training.step import SharedStep, Step
     from utils.training.stop import StopRequest
-    from utils.training.validation import validate, write_run_pictures
+    from utils.training.validation import skip_bad_rows, validate, write_run_pictures
 
     options, device, spec, charset = run.options, run.device, run.spec, run.charset
     ranks, is_main = run.ranks, run.ranks.is_main
@@ -90,9 +92,8 @@ def train(run: Run) -> int:
         options.max_bad_rows > 0, run.lesson,
     )  # fmt: skip
     progress, order = begun(run)
-    batches = training_batches(
-        pictures, order, run.num_workers, device.type == "cuda", run.data.bad_rows
-    )
+    skipped: list[str] = []
+    batches = training_batches(pictures, order, run.num_workers, device.type == "cuda", skipped)
     step_of = SharedStep(
         Step(model, aux_head, ctc_loss, options.aux_weight, run.lesson), options, ranks, device
     )
@@ -146,8 +147,10 @@ def train(run: Run) -> int:
                 print(f"early stop: no better validation in {options.early_stop} epochs")
                 break
             if options.unfreeze_every:
+                frozen = model.frozen_stages
                 freeze(model, options.freeze_backbone, progress.epoch // options.unfreeze_every)
-                step_of.renew()
+                if model.frozen_stages != frozen:
+                    step_of.renew()
             if run.lesson.ends_before(progress.epoch) and not progress.step:
                 optimizer.state.clear()  # its averages are those of a few classes
             model.train()
@@ -197,6 +200,7 @@ def train(run: Run) -> int:
                 losses.append(torch.where(finite, loss, torch.nan))
                 every = options.save_every_steps
                 saves = every and not (step + 1) % every and progress.step < steps_per_epoch
+                saves = saves and not options.overfit_batch
                 if (
                     saves
                     or progress.step % look_every == 0
@@ -207,6 +211,7 @@ def train(run: Run) -> int:
                     means = ranks.total(torch.stack(losses)) / ranks.world_size
                     progress.count_losses(means.tolist())
                     losses.clear()
+                    skip_bad_rows(run.data.bad_rows, skipped, ranks)
                     best = best_classes(found.features, found.head)
                     progress.blank_share = (best == 0).float().mean().item()
                     bar.set_postfix(

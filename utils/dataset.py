@@ -195,6 +195,15 @@ def check_pictures(rows: Sequence[Row], bad_rows: BadRows) -> Sequence[Row]:
     return [row for row, sentence in zip(rows, problems, strict=True) if not sentence]
 
 
+def is_unfinished(root: Path) -> bool:
+    """Whether generate_data.py has not drawn all of the set, or not all of its shards, yet."""
+    try:
+        content = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+        return isinstance(content, dict) and content.get("complete") is False
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
 def read_recipe(root: Path) -> Recipe | None:
     """The recipe in dataset.json, or None where there is none."""
     path = root / "dataset.json"

@@ -31,16 +31,16 @@ def set_threads(num_threads: int | None) -> int:
     os.environ.setdefault("KMP_BLOCKTIME", "0")
     import torch
 
-    threads = num_threads or min(max(1, usable_cores() // processes()), 8)
+    threads = num_threads or min(own_cores(), 8)
     torch.set_num_threads(threads)
     return threads
 
 
-def processes() -> int:
-    """How many torchrun has started on this machine; one without it."""
+def own_cores() -> int:
+    """This process's share of them, where torchrun has started several on this machine."""
     from utils.ranks import Ranks
 
-    return Ranks.of_environment().local_world_size
+    return max(1, usable_cores() // Ranks.of_environment().local_world_size)
 
 
 def share_cores(num_workers: int | None, num_threads: int | None, device: str) -> tuple[int, int]:
@@ -50,7 +50,7 @@ def share_cores(num_workers: int | None, num_threads: int | None, device: str) -
     On a CPU a third of the cores (at least one) prepare pictures and the others compute. They
     never overlap: OpenMP waits at every loop for its slowest thread, so one shared core slows all.
     """
-    cores = max(1, usable_cores() // processes())
+    cores = own_cores()
     if num_workers is None:
         num_workers = max(1, cores // 3) if device == "cpu" else min(cores, 16)
     if num_threads is None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from utils.checkpoint import METADATA_KEY, Header
-from utils.device import usable_cores
+from utils.device import own_cores
 from utils.errors import UserError, first_line
 from utils.picture import ImageSpec
+from utils.ranks import Ranks
 from utils.text.decoding import LogProbs
 
 if TYPE_CHECKING:
@@ -202,15 +203,25 @@ def open_session(
     if providers[0] != PROVIDERS["cpu"]:
         providers.append(PROVIDERS["cpu"])  # for what the other cannot run
     settings = runtime.SessionOptions()
-    settings.intra_op_num_threads = num_threads or min(usable_cores(), 8)
+    settings.intra_op_num_threads = num_threads or min(own_cores(), 8)
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.log_severity_level = 4  # it raises what it logs
     try:
-        return runtime.InferenceSession(str(path), settings, providers=providers)
+        return runtime.InferenceSession(
+            str(path), settings, providers=[_on_own_gpu(name) for name in providers]
+        )
     except Exception as error:  # one class of its own for each kind of damage
         raise UserError(
             f"{path}: truncated or damaged ({first_line(error)}); copy it or export it anew"
         ) from None
+
+
+def _on_own_gpu(provider: str) -> Any:
+    """Of several ranks, each has a GPU of its own."""
+    ranks = Ranks.of_environment()
+    if ranks.are_many and provider.startswith(("CUDA", "Tensorrt")):
+        return provider, {"device_id": str(ranks.local_rank)}
+    return provider
 
 
 def _onnxruntime() -> Any:

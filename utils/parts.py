@@ -54,20 +54,29 @@ class Parts:
         digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
         own = {"pictures": len(names), "names": digest, "part_size": size, **facts}
         with ranks.one_answer():
+            if len(set(ranks.everyones(digest))) > 1:
+                raise UserError("the ranks see different pictures: --image_dir must be one folder")
+        missing: list[int] = []
+        with ranks.one_answer():
             if ranks.is_main:
-                self._begin(own, resume)
+                missing = self._begin(own, resume)
+        self.left = ranks.everyones(missing)[0][ranks.rank :: ranks.world_size]
+        """The parts that this rank has still to read: those that are missing, in turn."""
 
-    def _begin(self, own: dict[str, Any], resume: bool) -> None:
+    def _begin(self, own: dict[str, Any], resume: bool) -> list[int]:
+        """Which parts are missing."""
         file = self.folder / "run.json"
         if not file.is_file():
+            shutil.rmtree(self.folder, ignore_errors=True)  # parts of no run
             write_text(file, json.dumps(own, indent=1))
-            return
-        done = sum(path.is_file() for path in map(self._path, range(self.count)))
-        before = json.loads(file.read_text("utf-8"))
+            return list(range(self.count))
+        before = self._read(file)
+        missing = [part for part in range(self.count) if not self._path(part).is_file()]
+        done = f"{self.count - len(missing):,} of {self.count:,} parts"
         if not resume:
             raise UserError(
-                f"{self.folder}: a run that stopped has left {done:,} of {self.count:,} parts "
-                "there; add --resume to go on, or delete the folder to begin anew"
+                f"{self.folder}: a run that stopped has left {done} there; add --resume to go on, "
+                "or delete the folder to begin anew"
             )
         changed = [name for name in own if own[name] != before.get(name)]
         if changed:
@@ -76,12 +85,19 @@ class Parts:
                 "restore that, or delete the folder to begin anew"
             )
         remove_leftovers(self.folder)
-        print(f"--resume: {done:,} of {self.count:,} parts were there")
+        print(f"--resume: {done} were there")
+        return missing
 
-    def left(self) -> list[int]:
-        """The parts that this rank has still to read."""
-        own = range(self.ranks.rank, self.count, self.ranks.world_size)
-        return [part for part in own if not self._path(part).is_file()]
+    def _read(self, file: Path) -> dict[str, Any]:
+        try:
+            content = json.loads(file.read_text("utf-8"))
+            if isinstance(content, dict):
+                return content
+        except (ValueError, RecursionError):
+            pass
+        is_part = file.name != "run.json"
+        fix = "it, and go on with --resume" if is_part else f"{self.folder}, to begin anew"
+        raise UserError(f"{file}: damaged; delete {fix}")
 
     def of(self, part: int, total: int) -> slice:
         """Which of `total` names it has."""
@@ -97,8 +113,9 @@ class Parts:
         write_text(self._path(part), json.dumps(content, ensure_ascii=False))
 
     def give_up(self) -> None:
-        """Leaves nothing behind where no part is done."""
-        if self.ranks.is_main and not any(self._path(part).is_file() for part in range(self.count)):
+        """Leaves nothing behind where no part is done; other ranks may be at theirs."""
+        parts = (self._path(part) for part in range(self.count))
+        if not self.ranks.are_many and not any(path.is_file() for path in parts):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def join(self) -> Count:
@@ -106,7 +123,7 @@ class Parts:
         found = Count()
         with atomic_write(self.output) as file:
             for part in range(self.count):
-                content = json.loads(self._path(part).read_text("utf-8"))
+                content = self._read(self._path(part))
                 text = content["text"]
                 if part and self.output.suffix.lower() in HEADED:
                     text = text[text.index("\n") + 1 :]

@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from utils.device import set_threads
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +29,8 @@ PATIENCE = 600
 """Seconds that rank 0 waits for the others to start."""
 
 LOST = (
-    "another rank has ended, or cannot be reached any more (its own message says why); start all "
-    "ranks again, with --resume"
+    "another rank has ended, or cannot be reached ({}); its own message says why; start all ranks "
+    "again, with --resume"
 )
 
 
@@ -70,10 +71,11 @@ class Ranks:
         return things[start:stop]  # type: ignore[return-value]
 
     @contextmanager
-    def joined(self) -> Iterator[None]:
-        """Inside, the ranks can reach each other: over NCCL what lies on GPUs, over gloo the rest.
+    def joined(self, wait: timedelta | None = None) -> Iterator[None]:
+        """Inside, the ranks can reach each other: over NCCL what lies on GPUs, over gloo the rest;
+        they `wait` so long for each other (default: torch's, 30 and 10 minutes).
 
-        Only rank 0 prints; an error of others that has to do with a lost rank gets a sentence.
+        Only rank 0 prints; an error that has to do with a lost rank gets a sentence.
         """
         if not self.are_many:
             yield
@@ -83,21 +85,23 @@ class Ranks:
         import torch.distributed as dist
 
         on_gpus = torch.cuda.is_available() and dist.is_nccl_available()
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
-            store=self._store(),
-            rank=self.rank,
-            world_size=self.world_size,
-        )
         try:
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
+                store=self._store(),
+                rank=self.rank,
+                world_size=self.world_size,
+                timeout=wait,
+            )
             with self._silent():
                 yield
         except RuntimeError as error:
             if not is_lost(error):
                 raise
-            raise UserError(LOST) from None
+            raise UserError(LOST.format(first_line(error)[:200])) from None
         finally:
-            dist.destroy_process_group()
+            if dist.is_initialized():
+                dist.destroy_process_group()
 
     def _store(self) -> Any:
         """Where the ranks find each other: torchrun's, under a name made up for this start.

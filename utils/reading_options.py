@@ -10,9 +10,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from utils.by_shape import Reader
-from utils.checkpoint import SHIPPED_MODEL, file_kind
+from utils.checkpoint import SHIPPED_MODEL
 from utils.device import DEVICES, set_threads
 from utils.errors import UserError
+from utils.file_kinds import file_kind
 from utils.options import option
 from utils.picture import DIRECTIONS, Source
 from utils.ranks import Ranks

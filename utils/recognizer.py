@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.checkpoint import Checkpoint, Header, file_kind, load_checkpoint
-from utils.device import pick_device, usable_cores
+from utils.checkpoint import Checkpoint, Header, load_checkpoint
+from utils.device import own_cores, pick_device
+from utils.file_kinds import file_kind
 from utils.networks import Network, OnnxNetwork, TorchNetwork
 from utils.picture import ImageSpec, PictureError, Source, prepare, stack
 from utils.text.charset import Charset
@@ -158,7 +159,7 @@ class Recognizer:
         can do with Steps says so by `whole`.
         """
         batch_size = self.fitting(batch_size, whole)
-        with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
+        with ThreadPoolExecutor(min(own_cores(), 8)) as pool:
             ahead: deque[tuple[int, list[Future]]] = deque()
             starts = iter(range(0, len(images), batch_size))
             while True:

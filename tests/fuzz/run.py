@@ -46,6 +46,7 @@ def fuzz(name: str, cases: int, seed: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["utils", "PIL", "zipfile", "json", "tomllib"]):
+        import guard
         import targets
 
     target = targets.TARGETS[name]
@@ -59,7 +60,7 @@ def fuzz(name: str, cases: int, seed: int) -> None:
         def one(data: bytes) -> None:
             folder.mkdir()
             try:
-                targets.run(target, data, folder)
+                guard.run(target, data, folder)
             finally:
                 shutil.rmtree(folder)
 
@@ -72,10 +73,11 @@ def fuzz(name: str, cases: int, seed: int) -> None:
 
 
 def again(name: str, path: Path) -> int:
+    import guard
     import targets
 
     with tempfile.TemporaryDirectory() as folder:
-        targets.run(targets.TARGETS[name], path.read_bytes(), Path(folder))
+        guard.run(targets.TARGETS[name], path.read_bytes(), Path(folder))
     print(f"{path}: {name} reads it, or tells what is wrong with it")
     return 0
 

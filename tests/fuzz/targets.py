@@ -1,7 +1,6 @@
 """What reads files of others: each target takes the bytes of one, and may raise a UserError.
 
-Anything else that gets out would be a traceback for a user. `guarded` also fails a target that
-opens a file outside its folder, but for what Python and its packages read of their own.
+Anything else that gets out would be a traceback for a user.
 """
 
 from __future__ import annotations
@@ -9,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +17,6 @@ from pathlib import Path
 from models.config import ModelConfig
 from utils.checkpoint import Header, load_checkpoint, save_checkpoint, versions
 from utils.dataset import BadRows, open_dataset, read_recipe
-from utils.errors import UserError
 from utils.options import parse
 from utils.picture import ImageSpec, PictureError, open_picture, picture_size, prepare
 from utils.synth.captcha import CaptchaRecipe
@@ -221,47 +218,3 @@ TARGETS = {
     "lm": Target(language_model, language_models, 8),
     "description": Target(description, descriptions, 9),
 }  # fmt: skip
-
-OWN = tuple(
-    str(Path(path).resolve())
-    for path in {sys.prefix, sys.base_prefix, str(ROOT), "/usr/lib", "/usr/share", "/lib", "/proc",
-                 "/sys", "/dev/null", "/dev/urandom", "/etc/mime.types", *sys.path}
-    if path
-)  # fmt: skip
-_allowed: list[str] = []
-
-
-def _watch(event: str, arguments: tuple) -> None:
-    """A read outside is only of what Python and its packages are; nothing is written there."""
-    if event != "open" or not _allowed or not isinstance(arguments[0], (str, bytes)):
-        return
-    path, mode, flags = os.fsdecode(arguments[0]), arguments[1] or "", arguments[2] or 0
-    full = os.path.realpath(path)
-    if full.startswith(_allowed[-1]):
-        return
-    writes = any(letter in mode for letter in "wax+") or flags & (os.O_WRONLY | os.O_RDWR)
-    if full in ("/dev/null",) or (not writes and full.startswith(OWN)):
-        return
-    _allowed.clear()
-    raise AssertionError(f"it opened {path}")
-
-
-@contextlib.contextmanager
-def guarded(folder: Path) -> Iterator[None]:
-    _allowed.append(os.path.realpath(folder))
-    try:
-        yield
-    finally:
-        _allowed.clear()
-
-
-def run(target: Target, data: bytes, folder: Path) -> None:
-    """One case: raises what is neither expected nor within the folder."""
-    if _watch not in _hooked:
-        sys.addaudithook(_watch)
-        _hooked.append(_watch)
-    with guarded(folder), contextlib.suppress(UserError):
-        target.read(data, folder)
-
-
-_hooked: list[Callable] = []

@@ -7,9 +7,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from guard import run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from targets import TARGETS, run
+from targets import TARGETS
 
 CASES = int(os.environ.get("FUZZ_CASES", "150"))
 

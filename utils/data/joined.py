@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, pairwise
@@ -11,6 +12,9 @@ import numpy as np
 
 from utils.dataset import BadRows, LazyRows, Row, check_pictures, facts, kept, relabelled
 from utils.errors import UserError
+
+SHARD = re.compile(r"\d{5}-of-\d{5}")
+"""The folder of a shard of generate_data.py."""
 
 
 class JoinedRows(LazyRows):
@@ -63,8 +67,8 @@ class JoinedRows(LazyRows):
 
 
 def sets_of(rows: Sequence[Row]) -> dict[str, int]:
-    """Names and sizes of the parts of joined rows; none of others."""
-    if not isinstance(rows, JoinedRows):
+    """Names and sizes of the parts of joined rows; none of others, nor of shards of one set."""
+    if not isinstance(rows, JoinedRows) or all(map(SHARD.fullmatch, rows.parts)):
         return {}
     return {name: len(part) for name, part in rows.parts.items()}
 

@@ -13,7 +13,7 @@ from utils.data.lmdb_set import need_lmdb
 from utils.dataset import SPLITS
 from utils.errors import UserError
 from utils.files import check_output_file
-from utils.options import Parsed, option
+from utils.options import option
 from utils.picture import DIRECTIONS
 from utils.synth.captcha import RENDERERS, CaptchaRecipe
 from utils.synth.corpus import Corpus
@@ -229,12 +229,11 @@ class GenerateOptions:
                 for (name, size), share in zip(self.sizes.items(), self.split_ratio, strict=True)
                 if share and not size
             ]
-        if self.format == "lmdb":
-            problems += self._lmdb_problems()
-        try:
-            _ = self.part
-        except UserError as error:
-            problems.append(str(error))
+        for check in (lambda: self.part, lambda: self.format == "lmdb" and need_lmdb()):
+            try:
+                check()
+            except UserError as error:
+                problems.append(str(error))
         outputs = ["dataset.json", "samples.png", *(f"{split}/labels.txt" for split in SPLITS)]
         try:
             for name in outputs:
@@ -247,35 +246,3 @@ class GenerateOptions:
         except UserError as error:
             problems.append(str(error))
         return problems
-
-    def _lmdb_problems(self) -> list[str]:
-        try:
-            need_lmdb()
-        except UserError as error:
-            return [f"--format lmdb: {error}"]
-        return []
-
-
-OF_WORDS = (
-    "words", "number_share", "random_share", "letter_colors", "lines", "loose", "white", "display",
-)  # fmt: skip
-OF_LINES = ("corpus", "direction", "tight", "missing_glyphs")
-IDLE = {
-    "captcha": (*OF_WORDS, *OF_LINES, "augment"),
-    "word": (*OF_LINES, "width", "renderer"),
-    "line": (*OF_WORDS, "renderer"),
-}
-"""Flags that a kind does not know."""
-
-
-def idle_flags(parsed: Parsed[GenerateOptions]) -> list[str]:
-    """A sentence for each given flag that has no effect."""
-    options = parsed.options
-    found = {name: f"on --kind {options.kind}" for name in IDLE[options.kind]}
-    if options.kind == "line" and options.missing_glyphs == "drop" and not options.without_glyph:
-        found["missing_glyphs"] = "where the fonts have every character"
-    if not any(ch.isdecimal() for ch in options.recipe.characters):
-        found.setdefault("number_share", "on a charset without digits")
-    if options.number_share + options.random_share == 1:
-        found.setdefault("words", "where --number_share and --random_share leave nothing")
-    return [f"--{name} has no effect {why}" for name, why in found.items() if name in parsed.given]

@@ -78,7 +78,11 @@ class Place:
             write_text(self.folder / "labels.txt", "".join(rows))
             return
         write_lmdb(self.folder, self._pictures(names, labels))
-        shutil.rmtree(self.drawn)
+
+    def clear(self) -> None:
+        """What was drawn to be packed, and is."""
+        if self.drawn != self.folder and self.is_done:
+            shutil.rmtree(self.drawn, ignore_errors=True)
 
     def _pictures(self, names: Sequence[str], labels: Sequence[str]) -> Iterable[tuple[bytes, str]]:
         for name, label in zip(names, labels, strict=True):

@@ -15,7 +15,6 @@ from itertools import islice
 import torch
 from torch.utils.data import DataLoader
 
-from utils.dataset import BadRows
 from utils.errors import UserError
 from utils.training.batch import Batch, Block
 from utils.training.drawn import as_input
@@ -43,28 +42,27 @@ def training_batches(
     order: EpochBatches,
     num_workers: int,
     pin_memory: bool = False,
-    bad_rows: BadRows | None = None,
+    skipped: list[str] | None = None,
 ) -> Generator[Batch]:
     """Batches in order, prepared in the background: by a pool of workers (0: in this process), or
-    on the GPU that draws them. Pictures that they had to skip go to `bad_rows`."""
+    on the GPU that draws them. Sentences on pictures that they had to skip go to `skipped`."""
     order = replace(order, steps_at_once=pictures.steps_at_once(order.batch_size))
     if pictures.device.type == "cuda":
         blocks = _drawn_ahead(pictures, order)
     else:
         blocks = _prepared(pictures, order, num_workers, pin_memory)
     with closing(blocks):
-        steps = (batch for block in _told(blocks, bad_rows) for batch in block.cut(block.sizes))
+        steps = (batch for block in _told(blocks, skipped) for batch in block.cut(block.sizes))
         for batch in islice(steps, order.first_step % order.steps_at_once, None):
             if batch.images.dtype == torch.uint8:
                 batch = replace(batch, images=as_input(batch.images, pictures.spec))
             yield batch
 
 
-def _told(blocks: Iterable[Batch], bad_rows: BadRows | None) -> Iterator[Batch]:
+def _told(blocks: Iterable[Batch], skipped: list[str] | None) -> Iterator[Batch]:
     for block in blocks:
-        for sentence in block.bad:
-            if bad_rows is not None:
-                bad_rows.skip(sentence)
+        if skipped is not None:
+            skipped += block.bad
         yield block
 
 

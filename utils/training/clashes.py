@@ -26,6 +26,11 @@ def clashes(options: TrainOptions) -> list[str]:
     ]
     if options.epoch_size and options.replay:
         found.append("--epoch_size fights --replay, whose epochs go once through the new set")
+    if options.sync_batchnorm and options.accumulate > 1:
+        found.append(
+            f"--sync_batchnorm fights --accumulate {options.accumulate}: ranks would wait for each "
+            "other at different batches; leave one out"
+        )
     if options.resume is None:
         found += _of_fine_tuning(options) + _of_a_lesson(options)
     if options.img_channels not in (None, 1, 3):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,12 @@ from models.registry import BACKBONES, backbone_entry
 from models.transfer import count_parameters
 from utils.data.joined import counts_of
 from utils.data.widths import misdirected
+from utils.dataset import is_unfinished
+from utils.reading_options import note
 from utils.synth.recipes import kind_of
 from utils.text.charset import sample
 from utils.training.resolve import OVERFIT
+from utils.training.start import told_of_ranks
 from utils.training.state import Progress, goodness
 from utils.training.weights import RANDOM_WEIGHTS
 
@@ -86,31 +88,13 @@ def print_setup(run: Run, given: frozenset[str]) -> None:
         print_old(run.old)
     if device == "mps":
         print("the CTC loss runs on the CPU: mps has none")
+    if is_unfinished(run.data.root):
+        print(
+            f"warning: {run.data.root}: the set is not whole; go on with generate_data.py "
+            "--resume, or draw its other shards"
+        )
     for sentence in idle_flags(run, given):
         print(f"warning: {sentence}")
-
-
-def told_of_ranks(run: Run) -> list[str]:
-    """How many pictures a step has, where these are not one batch; and what is no more as it was
-    when the run began."""
-    options, ranks, size = run.options, run.ranks, run.global_batch_size
-    told = []
-    if size != options.batch_size:
-        parts = [f"{options.batch_size} x {options.accumulate}" if options.accumulate > 1 else
-                 f"{options.batch_size}"]  # fmt: skip
-        parts += [f"on each of {ranks.world_size} ranks"] if ranks.are_many else []
-        told.append(f"a step: {size} pictures, {' '.join(parts)}; peak rate {run.lr:.1e}")
-    if ranks.are_many:
-        told.append(f"gradients are shared as {options.grad_comm}")
-    before = run.resumed.get("global_batch_size", size) if run.resumed else size
-    if before != size:
-        steps = [-(-run.data.epoch_size // each) for each in (before, size)]
-        told.append(
-            f"steps had {before} pictures before, and have {size} now: an epoch has {steps[1]:,} "
-            f"steps in place of {steps[0]:,}, and the course of the rate is stretched to them; "
-            f"--accumulate, --batch_size and --scale_lr can keep both as they were"
-        )
-    return told
 
 
 def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
@@ -156,8 +140,8 @@ def idle_flags(run: Run, given: frozenset[str]) -> list[str]:
     if options.fresh == 1:
         reasons |= dict.fromkeys(("select", "batch_ratio"), "--fresh 1 reads no training picture")
     if options.overfit_batch:
-        idle = ("monitor", "early_stop", "patience", "tensorboard", "old_root", "replay",
-                "epoch_size")  # fmt: skip
+        idle = ("save_every_steps", "monitor", "early_stop", "patience", "tensorboard",
+                "old_root", "replay", "epoch_size")  # fmt: skip
         reasons |= dict.fromkeys(idle, "--overfit_batch has no epochs to choose from")
     for name, value in OVERFIT.items():
         if options.overfit_batch:
@@ -213,10 +197,9 @@ def print_end(
     rate = progress.pictures / max(progress.seconds, 1e-9)
     done = f"{progress.pictures:,} pictures in {progress.seconds:.0f} s, {rate:.0f} a second"
     if progress.failing:
-        print(
+        note(
             f"train.py: error: ended, because {progress.non_finite} steps of one epoch had no "
-            "finite loss or gradient; try a tenth of the --lr, or --no-amp",
-            file=sys.stderr,
+            "finite loss or gradient; try a tenth of the --lr, or --no-amp"
         )
         return 1
     if options.overfit_batch and stopped is not None:

@@ -42,6 +42,8 @@ FREE_ON_RESUME = frozenset(
         "num_workers",
         "num_threads",
         "ctc",
+        "batch_size",
+        "scale_lr",
         "accumulate",
         "grad_comm",
         "powersgd_rank",

@@ -34,7 +34,7 @@ from utils.training.data import Data, check_same_data, read_data
 from utils.training.forgetting import OldSet
 from utils.training.labels import check_fits, check_known, too_long
 from utils.training.resolve import resolve_options
-from utils.training.start import check_same_start, lr_scale
+from utils.training.start import lr_scale
 from utils.training.state import RUN_FILES, seed_everything
 from utils.training.weights import RANDOM_WEIGHTS, initial_model, new_head
 
@@ -169,17 +169,13 @@ class Run:
         return np.minimum(self.widths[: len(self.data.train)], self.spec.width)
 
 
-def prepare_run(parsed: Parsed[TrainOptions], ranks: Ranks) -> Run:
-    """Read and check everything before any work is done; UserError says what cannot work."""
-    options, resumed, init_from = resolve_options(parsed)
+def prepare_device(options: TrainOptions) -> tuple[torch.device, int]:
+    """The device, made ready, and the processes that prepare pictures."""
     device = pick_device(options.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if options.sync_batchnorm and device.type != "cuda":
-        raise UserError(
-            f"--sync_batchnorm: torch has it for GPUs only, and this run is on {device.type}; "
-            "leave it out"
-        )
+        raise UserError(f"--sync_batchnorm: torch has none for {device.type}; leave it out")
     seed_everything(options.seed, options.deterministic)
     num_workers, num_threads = share_cores(options.num_workers, options.num_threads, device.type)
     torch.set_num_threads(num_threads)
@@ -187,12 +183,17 @@ def prepare_run(parsed: Parsed[TrainOptions], ranks: Ranks) -> Run:
         torch.set_float32_matmul_precision("high")  # TF32 for what stays in fp32
     if options.tensorboard:
         need_tensorboard()
+    return device, num_workers
+
+
+def prepare_run(parsed: Parsed[TrainOptions], ranks: Ranks) -> Run:
+    """Read and check everything before any work is done; UserError says what cannot work."""
+    options, resumed, init_from = resolve_options(parsed)
+    device, num_workers = prepare_device(options)
     data = read_data(options)
     check_direction(options, data.recipe)
-    drawn_on_gpu = (
-        device.type == "cuda" and options.fresh == 1
-        and draws_together(data.recipe, options.renderer)
-    )  # fmt: skip
+    together = draws_together(data.recipe, options.renderer)
+    drawn_on_gpu = device.type == "cuda" and options.fresh == 1 and together
     if resumed is not None:
         charset = resumed.header.charset
         check_known(data.rows, charset)
@@ -223,7 +224,7 @@ def prepare_run(parsed: Parsed[TrainOptions], ranks: Ranks) -> Run:
         backbone_lr = lr * resumed.training["backbone_lr"] / resumed.training.get("lr", options.lr)
     if options.sync_batchnorm:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    run = Run(
+    return Run(
         options,
         ranks,
         batch_size,
@@ -245,5 +246,3 @@ def prepare_run(parsed: Parsed[TrainOptions], ranks: Ranks) -> Run:
         lesson,
         widths,
     )
-    check_same_start(run)
-    return run

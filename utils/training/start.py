@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from utils.errors import UserError
 from utils.files import remove_leftovers
 from utils.training.order import EpochBatches
-from utils.training.state import Progress, carry_best, keep_previous_run
+from utils.training.state import BEFORE_LAST, LAST, Progress, carry_best, keep_previous_run
 
 if TYPE_CHECKING:
     from utils.training.setup import Run
@@ -40,6 +40,8 @@ def own_folder(run: Run) -> Iterator[None]:
                     keep_previous_run(save_dir)
                 else:
                     carry_best(run.start.path.parent, save_dir)
+                if run.start and run.start.path == save_dir / BEFORE_LAST:
+                    (save_dir / LAST).unlink(missing_ok=True)  # damaged; this one stays
         yield
 
 
@@ -84,6 +86,12 @@ def check_same_start(run: Run) -> None:
         )
     if len(set(starts)) > 1:
         raise UserError("the ranks have different data: --data_root must be the same on all")
+    counts = set(run.ranks.everyones(run.ranks.local_world_size))
+    if run.options.grad_comm == "local_sgd" and len(counts) > 1:
+        raise UserError(
+            f"--grad_comm local_sgd: expected as many ranks on each machine, not {sorted(counts)}; "
+            "start torchrun with the same --nproc_per_node on all"
+        )
 
 
 def begun(run: Run) -> tuple[Progress, EpochBatches]:
@@ -95,7 +103,7 @@ def begun(run: Run) -> tuple[Progress, EpochBatches]:
     progress, skipped, ordered_by = Progress(), 0, run.global_batch_size
     if run.resumed:
         progress = Progress(**run.resumed["progress"])
-        before = run.resumed.get("global_batch_size", run.options.batch_size)
+        before = size_before(run.resumed)
         ordered_by = run.resumed.get("ordered_by", before)
         progress.step, skipped = divmod(progress.step * before, run.global_batch_size)
     batches = EpochBatches(
@@ -104,6 +112,34 @@ def begun(run: Run) -> tuple[Progress, EpochBatches]:
         num_places=len(run.data.train), ranks=run.ranks, skipped=skipped, ordered_by=ordered_by,
     )  # fmt: skip
     return progress, batches
+
+
+def size_before(resumed: dict[str, Any]) -> int:
+    """Pictures of a step of the run that goes on; older ones had one rank."""
+    return resumed.get("global_batch_size", resumed["options"]["batch_size"])
+
+
+def told_of_ranks(run: Run) -> list[str]:
+    """How many pictures a step has, where these are not one batch; and what is no more as it was
+    when the run began."""
+    options, ranks, size = run.options, run.ranks, run.global_batch_size
+    told = []
+    if size != options.batch_size:
+        parts = [f"{options.batch_size} x {options.accumulate}" if options.accumulate > 1 else
+                 f"{options.batch_size}"]  # fmt: skip
+        parts += [f"on each of {ranks.world_size} ranks"] if ranks.are_many else []
+        told.append(f"a step: {size} pictures, {' '.join(parts)}; peak rate {run.lr:.1e}")
+    if ranks.are_many:
+        told.append(f"gradients are shared as {options.grad_comm}")
+    before = size_before(run.resumed) if run.resumed else size
+    if before != size:
+        steps = [-(-run.data.epoch_size // each) for each in (before, size)]
+        told.append(
+            f"steps had {before} pictures before, and have {size} now: an epoch has {steps[1]:,} "
+            f"steps in place of {steps[0]:,}, and the course of the rate is stretched to them; "
+            f"--accumulate, --batch_size and --scale_lr can keep both as they were"
+        )
+    return told
 
 
 def lr_scale(kind: str, batches: float) -> float:

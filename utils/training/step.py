@@ -103,8 +103,9 @@ class SharedStep:
         with warnings.catch_warnings():  # the newer name is not in torch 2.11
             warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
             shared = DistributedDataParallel(
-                self._step, ids, broadcast_buffers=False, gradient_as_bucket_view=True
-            )
+                self._step, ids, broadcast_buffers=False, gradient_as_bucket_view=True,
+                bucket_cap_mb=self._bucket_mb(),
+            )  # fmt: skip
         if self._options.grad_comm == "bf16":
             shared.register_comm_hook(None, default_hooks.bf16_compress_hook)
         elif self._options.grad_comm == "powersgd":
@@ -116,6 +117,12 @@ class SharedStep:
             state = post_localSGD_hook.PostLocalSGDState(None, self._machine, WHOLE_STEPS)
             shared.register_comm_hook(state, post_localSGD_hook.post_localSGD_hook)
         self._shared = shared
+
+    def _bucket_mb(self) -> float | None:
+        """powersgd sends a second message for a bucket when the first is there; over gloo, those of
+        two buckets would not come in the same order on all ranks."""
+        is_cpu = self._device.type == "cpu"
+        return 2**20 if is_cpu and self._options.grad_comm == "powersgd" else None
 
     def __call__(self, batch: Batch, epoch: int) -> Losses:
         return (self._shared or self._step)(batch, epoch)

@@ -10,7 +10,8 @@ from utils.ranks import Ranks
 
 
 class StopRequest:
-    """Ctrl-C and SIGTERM ask for a stop after the step; a second one stops at once.
+    """Ctrl-C and SIGTERM ask for a stop after the step; a second Ctrl-C stops at once. A second
+    SIGTERM does not: schedulers send it to torchrun and to the ranks, and torchrun hands it on.
 
     A context manager. `asked` is the number that came to this rank, or None; `signal` the one that
     all ranks agreed on, so that they stop after the same step.
@@ -33,7 +34,7 @@ class StopRequest:
         return self
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked is not None:
+        if self.asked is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = number
 

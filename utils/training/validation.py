@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from utils.dataset import Row
+from utils.dataset import BadRows, Row
 from utils.metrics import Score
 from utils.ranks import Ranks
 from utils.recognizer import Recognizer
@@ -56,6 +57,14 @@ def _validate(recognizer: Recognizer, rows: Sequence[Row], batch_size: int) -> V
     for row, text in zip(rows, texts, strict=True):
         score.add(row.label, text)
     return Validation(score, losses, texts)
+
+
+def skip_bad_rows(bad_rows: BadRows, skipped: list[str], ranks: Ranks) -> None:
+    """Count and print what the ranks had to skip; where these are too many, all of them end."""
+    if bad_rows.allowed:
+        for sentence in chain(*ranks.everyones(skipped)):
+            bad_rows.skip(sentence)
+    skipped.clear()
 
 
 def write_run_pictures(
