@@ -31,7 +31,14 @@ def main() -> int:
         at_step(asked["at"], signal.SIGTERM, once=None)
     if asked.get("kill_on") == RANK:
         at_step(asked["at"], signal.SIGKILL, once=Path(asked["once"]))
-    return train.main(sys.argv[2:])
+    argv = sys.argv[2:]
+    if asked.get("machines"):  # each rank is one of its own
+        os.environ["LOCAL_WORLD_SIZE"] = "1"
+    if asked.get("no_data_on") == RANK:
+        argv += ["--data_root", "nowhere"]
+    if asked.get("no_run_on") == RANK:
+        argv += ["--save_dir", "nowhere"]
+    return train.main(argv)
 
 
 def tell_losses(path: Path) -> None:

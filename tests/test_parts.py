@@ -98,6 +98,25 @@ def test_parts_that_are_there_are_never_overwritten(
     assert len(list(left.glob("0*.json"))) == 2
 
 
+def test_damaged_parts_are_told_and_parts_of_no_run_are_not_used(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "texts.tsv"
+    left = stopped(folder, output, 2, monkeypatch)
+    (left / "000001.json").write_text("")
+    with pytest.raises(UserError, match="000001.json: damaged; delete it, and go on with"):
+        inference.main(flags(folder, output, "--resume"))
+    whole = (left / "run.json").read_text()
+    for damage in (whole[: len(whole) // 2], "[]"):
+        (left / "run.json").write_text(damage)
+        with pytest.raises(UserError, match="run.json: damaged; delete"):
+            inference.main(flags(folder, output, "--resume"))
+    (left / "run.json").unlink()
+    assert inference.main(flags(folder, output)) == 0
+    assert inference.main(flags(folder, tmp_path / "whole.tsv")) == 0
+    assert output.read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+
+
 def test_a_run_that_has_nothing_to_show_leaves_nothing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from small_run import SMALL, run, weights
 
 import train
 from utils.checkpoint import load_checkpoint
+from utils.training.stop import StopRequest
 
 EXACT = ["--no-amp", "--dropout", "0", "--num_epochs", "17", "--scheduler", "constant"]
 EXACT += ["--fresh", "0.5", "--renderer", "package", "--early_stop", "0", "--lr", "1e-3"]
@@ -25,17 +26,21 @@ def told(path: Path) -> list[float]:
 def test_two_ranks_learn_as_one_does(tiny_data: Path, trained: Path, tmp_path: Path) -> None:
     """51 steps; BatchNorm stands still, as each rank has other pictures."""
     flags = [*EXACT, "--init_from", str(trained / "best.pth"), "--freeze_backbone", "all"]
-    for ranks, batch_size in ((1, "4"), (2, "2"), (3, "2")):
+    losses = []
+    for ranks, batch_size, accumulate in ((1, 4, 1), (2, 2, 1), (2, 1, 2), (3, 2, 1)):
+        path = tmp_path / f"losses {len(losses)}"
         done = train_on(
-            ranks, tiny_data, tmp_path / f"{ranks}", *flags, "--batch_size", batch_size,
-            losses=str(tmp_path / f"losses{ranks}"),
+            ranks, tiny_data, tmp_path / f"{len(losses)}", *flags, "--batch_size", str(batch_size),
+            "--accumulate", str(accumulate), losses=str(path),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-    one, two = told(tmp_path / "losses1"), told(tmp_path / "losses2")
-    assert len(one) == len(two) == 51
+        losses.append(told(path))
+    one, two, added, six = losses
+    assert len(one) == len(two) == len(added) == 51
     assert one == pytest.approx(two, abs=1e-4)
-    assert one != pytest.approx(told(tmp_path / "losses3")[:51], abs=1e-4)  # six pictures a step
-    header = load_checkpoint(tmp_path / "2" / "best.pth").header
+    assert one == pytest.approx(added, abs=1e-4)
+    assert one[: len(six)] != pytest.approx(six, abs=1e-4)  # six pictures a step
+    header = load_checkpoint(tmp_path / "1" / "best.pth").header
     assert (header.train["world_size"], header.train["global_batch_size"]) == (2, 4)
     assert "a step: 6 pictures, 2 on each of 3 ranks" in done.stdout
     assert done.stdout.count("charset digits") == 1  # rank 0 alone tells
@@ -63,7 +68,7 @@ def test_a_loss_that_is_not_finite_on_one_rank_is_skipped_by_all(
     done = train_on(
         2, tiny_data, tmp_path / "run", "--num_epochs", "6", "--batch_size", "1", "--grad_comm",
         grad_comm, "--average_every", "5", "--save_every_steps", "7",
-        nan_on=1, at=25, weights=str(tmp_path / "weights"),
+        nan_on=1, at=25, weights=str(tmp_path / "weights"), machines=grad_comm == "local_sgd",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "gradient was not finite: 1" in done.stdout
@@ -130,10 +135,47 @@ def test_a_rank_that_is_killed_starts_again_with_the_others(
     assert [row.split(",")[1] for row in history] == ["pictures", "12", "24", "36"]
 
 
-def test_what_all_ranks_cannot_do_is_told_once(tiny_data: Path, tmp_path: Path) -> None:
-    done = train_on(2, tiny_data, tmp_path / "run", "--batch_size", "0", "--sync_batchnorm")
+def test_what_ranks_cannot_do_is_told_once_and_ends_them_all(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    for flags, asked, sentence in (
+        (["--batch_size", "0"], {}, "error: --batch_size 0: expected"),
+        (["--sync_batchnorm"], {}, "error: --sync_batchnorm: torch has none for cpu"),
+        ([], {"no_data_on": 1}, "error: rank 1: data root nowhere: no such folder"),
+        ([], {"no_data_on": 0}, "error: rank 0: data root nowhere: no such folder"),
+    ):
+        done = train_on(2, tiny_data, tmp_path / "run", *flags, **asked)
+        assert done.returncode != 0
+        assert done.stderr.count(sentence) == 1, done.stderr
+        assert 'train.py", line' not in done.stderr  # no traceback of ours
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_machine_without_the_state_is_told(
+    tiny_data: Path, trained: Path, tmp_path: Path
+) -> None:
+    done = train_on(2, tiny_data, trained, "--resume", "auto", "--num_epochs", "2", no_run_on=1)
     assert done.returncode != 0
-    assert done.stderr.count("--batch_size 0") == 1
-    assert 'Traceback (most recent call last):\n  File "' + str(tiny_data) not in done.stderr
-    done = train_on(2, tiny_data, tmp_path / "run", "--sync_batchnorm")
-    assert done.stderr.count("torch has none for cpu") == 1
+    assert "rank 0: epoch 3, step 0; rank 1: epoch 1, step 0" in done.stderr
+    assert "must be one folder that all machines share" in done.stderr
+
+
+def test_the_rate_grows_with_the_batches_of_a_step(tiny_data: Path, tmp_path: Path) -> None:
+    flags = ["--num_epochs", "1", "--accumulate", "4", "--batch_size", "1", "--lr", "1e-3"]
+    flags += ["--scheduler", "constant", "--warmup", "0"]
+    for kind, rate in (("none", 1e-3), ("sqrt", 2e-3), ("linear", 4e-3)):
+        assert run(tiny_data, tmp_path / kind, *flags, "--scale_lr", kind) == 0
+        training = load_checkpoint(tmp_path / kind / "last.pth").training
+        assert training is not None
+        assert training["progress"]["history"][0]["lr"] == pytest.approx(rate)
+
+
+def test_only_a_second_ctrl_c_stops_at_once() -> None:
+    """Schedulers send SIGTERM to torchrun and to its ranks, and torchrun hands it on."""
+    with StopRequest() as stop:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.agreed()
+        assert stop.signal == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

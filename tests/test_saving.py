@@ -43,6 +43,7 @@ def test_a_damaged_last_is_replaced_by_the_one_before(
     assert f"{last}: " in told
     assert f"going on from the one before, {trained / 'before_last.pth'}" in told
     assert epoch_of(last) == 2
+    assert epoch_of(trained / "before_last.pth") == 1  # not what was damaged
 
 
 def test_a_new_run_does_not_fall_back_to_an_earlier_one(trained: Path, tiny_data: Path) -> None:

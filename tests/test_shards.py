@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,17 @@ def test_a_shard_that_was_killed_goes_on(
     assert "drew 0 in" in capsys.readouterr().out
     for number in (1, 3):
         make(root, "--format", "lmdb", "--shard", f"{number}/3")
+    assert rows(root) == rows(tmp_path / "whole")
+
+
+def test_shards_may_be_drawn_at_the_same_time(tmp_path: Path) -> None:
+    make(tmp_path / "whole")
+    root = tmp_path / "set"
+    script = Path(generate_data.__file__)
+    command = [sys.executable, str(script), "--output_dir", str(root), *FLAGS, "--shard"]
+    running = [subprocess.Popen([*command, f"{number}/6"]) for number in range(1, 7)]
+    assert [process.wait() for process in running] == [0] * 6
+    assert is_complete(root)
     assert rows(root) == rows(tmp_path / "whole")
 
 
