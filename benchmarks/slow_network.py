@@ -108,7 +108,7 @@ def both(hosts: Hosts, commands: Sequence[list[str]]) -> None:
     running = [hosts.run(host, command) for host, command in enumerate(commands)]
     told = [process.communicate()[1] for process in running]
     if any(process.returncode for process in running):
-        raise UserError(f"train.py did not end well: {' '.join(told).strip()[-800:]}")
+        raise UserError(f"train.py did not end well: {' '.join(told).strip()[:3000]}")
 
 
 def torchrun(host: int) -> list[str]:
