@@ -74,6 +74,14 @@ class Step(nn.Module):
         return Losses(total * (1 + 0 * total.detach()), loss.detach(), features.detach(), heads[0])
 
 
+def powersgd_in_turn(state, bucket):
+    """torch's hook, one bucket after the other: it sends three messages for each, the second and
+    third when those before are there, and over gloo they came in another order on each rank."""
+    found: torch.futures.Future[Tensor] = torch.futures.Future()
+    found.set_result(powerSGD_hook.powerSGD_hook(state, bucket).wait())
+    return found
+
+
 class SharedStep:
     """A Step whose gradients become those of all ranks, by what --grad_comm says; of one rank, they
     are its own.
@@ -103,26 +111,21 @@ class SharedStep:
         with warnings.catch_warnings():  # the newer name is not in torch 2.11
             warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
             shared = DistributedDataParallel(
-                self._step, ids, broadcast_buffers=False, gradient_as_bucket_view=True,
-                bucket_cap_mb=self._bucket_mb(),
-            )  # fmt: skip
+                self._step, ids, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
         if self._options.grad_comm == "bf16":
             shared.register_comm_hook(None, default_hooks.bf16_compress_hook)
         elif self._options.grad_comm == "powersgd":
             self._powersgd = powerSGD_hook.PowerSGDState(
                 None, self._options.powersgd_rank, WHOLE_STEPS
             )
-            shared.register_comm_hook(self._powersgd, powerSGD_hook.powerSGD_hook)
+            on_cpu = self._device.type == "cpu"
+            hook = powersgd_in_turn if on_cpu else powerSGD_hook.powerSGD_hook
+            shared.register_comm_hook(self._powersgd, hook)
         elif self._options.grad_comm == "local_sgd":
             state = post_localSGD_hook.PostLocalSGDState(None, self._machine, WHOLE_STEPS)
             shared.register_comm_hook(state, post_localSGD_hook.post_localSGD_hook)
         self._shared = shared
-
-    def _bucket_mb(self) -> float | None:
-        """powersgd sends a second message for a bucket when the first is there; over gloo, those of
-        two buckets would not come in the same order on all ranks."""
-        is_cpu = self._device.type == "cpu"
-        return 2**20 if is_cpu and self._options.grad_comm == "powersgd" else None
 
     def __call__(self, batch: Batch, epoch: int) -> Losses:
         return (self._shared or self._step)(batch, epoch)
