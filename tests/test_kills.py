@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lively import write_checkpoint
 from test_long import make_data, script
 
 from utils.checkpoint import load_checkpoint
@@ -86,6 +87,36 @@ def test_ten_kills_of_ranks_and_the_same_weights(data: list[str], tmp_path: Path
             os.kill(rng.choice(ranks), signal.SIGKILL)
     assert process.wait() == 0
     assert_same_run(tmp_path / "whole", broken)
+
+
+def test_ten_kills_of_a_run_over_100_000_pictures(tmp_path: Path) -> None:
+    """The file is that of an unbroken run, and no part is written twice."""
+    size = ["--width", "64", "--height", "32", "--charset", "digits", "--renderer", "fast"]
+    size += ["--num_samples", "100000", "--split_ratio", "1", "0", "0"]
+    assert script("generate_data.py", *size, "--output_dir", str(tmp_path / "set")).wait() == 0
+    flags = ["--mode", "batch", "--image_dir", str(tmp_path / "set" / "train"), "--model_path",
+             str(write_checkpoint(tmp_path / "model.pth"))]  # fmt: skip
+    whole, broken = tmp_path / "whole.tsv", tmp_path / "broken.tsv"
+    assert script("inference.py", *flags, "--output_path", str(whole)).wait() == 0
+    parts, rng = tmp_path / "broken.tsv.parts", random.Random(3)
+    written: dict[Path, int] = {}
+    for _ in range(10):
+        process = script("inference.py", *flags, "--output_path", str(broken), "--resume")
+        count = len(written)
+        while process.poll() is None and len(list(parts.glob("0*.json"))) <= count:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 1))
+        assert process.poll() is None, "it ended before it could be killed"
+        process.kill()
+        process.wait()
+        found = {path: path.stat().st_mtime_ns for path in parts.glob("0*.json")}
+        assert all(found[path] == time_ for path, time_ in written.items())
+        written = found
+    assert not broken.exists()
+    assert script("inference.py", *flags, "--output_path", str(broken), "--resume").wait() == 0
+    assert broken.read_bytes() == whole.read_bytes()
+    assert len(whole.read_text().splitlines()) == 100_000
+    assert not parts.exists()
 
 
 def unbroken(command: list[str], save_dir: Path) -> float:
