@@ -106,7 +106,12 @@ def ip(*words: str) -> None:
 def both(hosts: Hosts, commands: Sequence[list[str]]) -> None:
     """Run them on the two hosts, to the end."""
     running = [hosts.run(host, command) for host, command in enumerate(commands)]
-    told = [process.communicate()[1] for process in running]
+    try:
+        told = [process.communicate()[1] for process in running]
+    except BaseException:
+        for process in running:
+            process.terminate()
+        raise
     if any(process.returncode for process in running):
         raise UserError(f"train.py did not end well: {' '.join(told).strip()[:3000]}")
 
