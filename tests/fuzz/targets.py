@@ -76,9 +76,9 @@ def lmdb_value(data: bytes, folder: Path) -> None:
     key = keys[(data or b"\0")[0] % len(keys)]
     (folder / "set").mkdir()
     (folder / "set" / "data.mdb").write_bytes(sound_lmdb())
-    with lmdb.open(str(folder / "set"), lock=False, sync=False) as store:
-        with store.begin(write=True) as change:
-            change.put(key, data[1:] or b"x")
+    opened = lmdb.open(str(folder / "set"), lock=False, sync=False)
+    with opened as store, store.begin(write=True) as change:
+        change.put(key, data[1:] or b"x")
     try:
         for row in open_dataset(folder / "set", BadRows(10**9)).splits["train"][:5]:
             with contextlib.suppress(PictureError):
