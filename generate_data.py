@@ -135,7 +135,7 @@ def report(options: GenerateOptions, new: int, seconds: float, is_whole: bool) -
         print(f"look at {samples_path(options)}")
     if not is_whole:
         print("the set is whole when its other shards are drawn, into the same folder")
-    elif "val" in options.sizes:
+    elif options.sizes["val"]:
         folder = f'"{root}"' if " " in str(root) else root
         fresh = "" if options.sizes["train"] else " --fresh 1"
         print(f"next: python train.py --data_root {folder}{fresh}")

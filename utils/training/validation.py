@@ -17,6 +17,8 @@ from utils.text.alignment import text_log_probs
 from utils.text.decoding import greedy_decode
 from utils.training.state import Progress, write_history
 
+ALONE = Ranks()
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -28,7 +30,7 @@ class Validation:
 
 
 def validate(
-    recognizer: Recognizer, rows: Sequence[Row], ranks: Ranks, batch_size: int = 250
+    recognizer: Recognizer, rows: Sequence[Row], ranks: Ranks = ALONE, batch_size: int = 250
 ) -> Validation:
     """Read every row's picture by greedy decoding; an unreadable one counts as an error. Each rank
     reads its share, and has what all found."""
