@@ -10,7 +10,6 @@ is a machine of its own, as local_sgd shares all gradients inside of one.
 
 from __future__ import annotations
 
-import csv
 import socket
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.report import Report, in_turn, rate_rows
+from benchmarks.runs import read_history
 from utils.errors import UserError, run_script
 from utils.options import option, parse
 from utils.training.options import GRAD_COMMS
@@ -101,11 +101,6 @@ def history_of_machines(world_size: int, flags: Sequence[str]) -> list[dict[str,
         if any(process.returncode for process in running):
             raise UserError(f"train.py did not end well: {' '.join(told).strip()[:3000]}")
         return read_history(Path(folder))
-
-
-def read_history(save_dir: Path) -> list[dict[str, float]]:
-    with (save_dir / "history.csv").open(encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 def rate(history: Sequence[dict[str, float]]) -> float:

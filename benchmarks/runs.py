@@ -1,4 +1,4 @@
-"""One run of train.py in this process, and what its history.csv says."""
+"""One run of train.py in this process, and what a history.csv says."""
 
 from __future__ import annotations
 
@@ -14,5 +14,10 @@ def train_run(flags: list[str], save_dir: Path) -> list[dict[str, float]]:
 
     if train.main([*flags, "--save_dir", str(save_dir)]):
         raise UserError("train.py did not end well; see above")
+    return read_history(save_dir)
+
+
+def read_history(save_dir: Path) -> list[dict[str, float]]:
+    """The rows of a run's history.csv, one an epoch."""
     with (save_dir / "history.csv").open(encoding="utf-8") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.ranks import ROOT, drawn, flags_of, rate, read_history
+from benchmarks.ranks import ROOT, drawn, flags_of, rate
 from benchmarks.report import Report, in_turn, ratio
+from benchmarks.runs import read_history
 from utils.errors import UserError, run_script
 from utils.options import option, parse
 from utils.training.options import GRAD_COMMS

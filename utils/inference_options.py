@@ -9,9 +9,8 @@ from typing import Any
 
 from utils.dataset import SPLITS
 from utils.errors import UserError
-from utils.files import check_output_file
+from utils.files import check_output_file, file_digest
 from utils.options import Parsed, option
-from utils.parts import file_digest
 from utils.picture import DIRECTIONS
 from utils.reading_options import ReadingOptions, note
 from utils.show.cases import PREDICTION_FORMATS

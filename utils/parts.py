@@ -136,9 +136,3 @@ class Parts:
 
     def _path(self, part: int) -> Path:
         return self.folder / f"{part:06d}.json"
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -19,6 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from models import __version__
 from utils.errors import UserError
+from utils.files import file_digest
 from utils.reading_options import load_reader
 from utils.serve.guard import Guard
 from utils.serve.metrics import Metrics
@@ -69,7 +69,7 @@ def hand_over(options: ServeOptions) -> None:
 
 def digests(options: ServeOptions) -> list[str]:
     """Of the model files: all processes read with the same ones."""
-    return [hashlib.sha256(path.read_bytes()).hexdigest() for _, path in options.models()]
+    return [file_digest(path) for _, path in options.models()]
 
 
 def create_app(options: ServeOptions) -> FastAPI:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from fractions import Fraction
@@ -13,7 +12,7 @@ from typing import Any
 from models import __version__
 from utils.dataset import SPLITS
 from utils.errors import UserError
-from utils.files import write_text
+from utils.files import file_digest, write_text
 from utils.synth import lines, words
 from utils.synth.captcha import CaptchaRecipe
 from utils.synth.recipes import Recipe, draws_together, kind_of
@@ -79,8 +78,7 @@ def describe(
 
 def _digest(path: str) -> str:
     """What tells a file from another of its name."""
-    content = hashlib.sha256(Path(path).read_bytes())
-    return f"{Path(path).name} sha256:{content.hexdigest()[:16]}"
+    return f"{Path(path).name} sha256:{file_digest(path)[:16]}"
 
 
 def write_description(root: Path, description: dict[str, Any], complete: bool) -> None:
