@@ -13,7 +13,8 @@ from pathlib import Path
 FULL_PACKAGES = ("torch", "torchvision", "captcha", "safetensors", "matplotlib")
 """Which an environment that only reads .onnx files may lack."""
 
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_ERRORS = (*FULL, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class UserError(Exception):
@@ -67,5 +68,6 @@ def run_script(main: Callable[[], int]) -> int:
         if error.errno not in DISK_ERRORS and error.filename is None:
             raise
         where = f"cannot use {error.filename}" if error.filename else "cannot write"
-        print(f"{name}: error: {where}: {error.strerror}", file=sys.stderr)
+        fix = "; make room there, and run it again" if error.errno in FULL else ""
+        print(f"{name}: error: {where}: {error.strerror}{fix}", file=sys.stderr)
         return 2

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ AT_ONCE = 1000
 def write_lmdb(folder: Path, rows: Iterable[tuple[bytes, str]]) -> int:
     """Encoded pictures and their labels as an LMDB, whole or not at all; returns how many."""
     lmdb = need_lmdb()
-    with whole_folder(folder) as temporary:
+    with whole_folder(folder) as temporary, _told(folder):
         count, pairs = 0, iter(rows)
         with lmdb.open(str(temporary), map_size=FIRST_SIZE) as store:
             while some := list(islice(pairs, AT_ONCE)):
@@ -47,7 +48,15 @@ def _put(store: Any, items: dict[bytes, bytes]) -> None:
             return
         except lmdb.MapFullError:
             store.set_mapsize(2 * store.info()["map_size"])
-        except lmdb.Error as error:
-            raise UserError(
-                f"{store.path()}: cannot be written ({error}); is the disk full?"
-            ) from None
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """UserError for what LMDB cannot write: of a full disk it says only "Input/output error"."""
+    try:
+        yield
+    except need_lmdb().Error as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error}); look whether the disk is full, make room "
+            "there, and run it again"
+        ) from None
