@@ -99,7 +99,9 @@ def test_a_disk_that_is_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A small map stands for the disk."""
     monkeypatch.setattr(lmdb_writer, "FIRST_SIZE", 2**15)
     monkeypatch.setattr(lmdb, "MapFullError", KeyError)
-    with pytest.raises(UserError, match=r"cannot be written \(.*MDB_MAP_FULL.*whether the disk is full"):
+    with pytest.raises(
+        UserError, match=r"cannot be written \(.*MDB_MAP_FULL.*whether the disk is full"
+    ):
         write_lmdb(tmp_path / "set", [(b"x" * 100_000, "x")])
     assert list(tmp_path.iterdir()) == []
 

@@ -37,9 +37,13 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def tell(sentence: str) -> None:
+    """An error, on stderr, under the name of the script."""
+    print(f"{Path(sys.argv[0]).name or 'python'}: error: {sentence}", file=sys.stderr, flush=True)
+
+
 def run_script(main: Callable[[], int]) -> int:
     """Run a script's body; a UserError becomes its sentence on stderr and exit code 2."""
-    name = Path(sys.argv[0]).name or "python"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a console in cp1252 lacks most of the texts,
             stream.reconfigure(errors="backslashreplace", line_buffering=True)  # and logs are live
@@ -47,19 +51,18 @@ def run_script(main: Callable[[], int]) -> int:
         return main()
     except UserError as error:
         for sentence in str(error).splitlines():
-            print(f"{name}: error: {sentence}", file=sys.stderr)
+            tell(sentence)
         return 2
     except ModuleNotFoundError as error:
         if error.name not in FULL_PACKAGES:
             raise
-        print(
-            f"{name}: error: the package {error.name} is missing, and this needs it; "
-            "run pip install -r requirements.txt",
-            file=sys.stderr,
+        tell(
+            f"the package {error.name} is missing, and this needs it; run pip install -r "
+            "requirements.txt"
         )
         return 2
     except KeyboardInterrupt:
-        print(f"\n{name}: stopped", file=sys.stderr)
+        print(f"\n{Path(sys.argv[0]).name}: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -69,5 +72,5 @@ def run_script(main: Callable[[], int]) -> int:
             raise
         where = f"cannot use {error.filename}" if error.filename else "cannot write"
         fix = "; make room there, and run it again" if error.errno in FULL else ""
-        print(f"{name}: error: {where}: {error.strerror}{fix}", file=sys.stderr)
+        tell(f"{where}: {error.strerror}{fix}")
         return 2

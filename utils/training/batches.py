@@ -22,8 +22,8 @@ from utils.training.order import EpochBatches
 from utils.training.pictures import TrainingPictures
 
 KILLED = (
-    "a process that prepares pictures was killed (out of memory?); go on with --resume auto, and "
-    "with a smaller --num_workers if it happens again"
+    "a process that prepares pictures was killed, by what is told above or for want of memory; go "
+    "on with --resume auto, and with a smaller --num_workers if it happens again"
 )
 
 
