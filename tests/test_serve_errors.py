@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from serving import encoded, files, options, serving
 
+from utils.recognizer import Recognizer
+
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 MULTIPART = {"content-type": "multipart/form-data; boundary=x"}
 
@@ -128,6 +130,28 @@ def test_names_in_any_charset(mixed_model: Path, charset, name, status):
     assert answer.status_code == status, answer.text
     if status == 400:
         assert answer.json()["code"] == "bad_charset"
+
+
+@pytest.mark.parametrize("name", ["../there.png", "there.png", "{0}/there.png", "../none.png"])
+def test_a_name_of_an_upload_is_only_told_back(
+    mixed_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    """Whatever file of that name there is, or is not."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for place in (tmp_path, folder):
+        (place / "there.png").write_bytes(b"another file")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    name = name.format(tmp_path)
+    sent = [("files", (name, encoded(2)))]
+    answer = serving(
+        options(mixed_model), lambda client, app: client.post("/predict", files=sent)
+    ).json()
+    (wanted,) = Recognizer.load(mixed_model, "cpu").read([encoded(2)])
+    (result,) = answer["results"]
+    assert (result["file"], result["text"]) == (name, wanted.text)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
 
 
 def test_a_bomb_is_told_by_its_header_alone(mixed_model: Path):
