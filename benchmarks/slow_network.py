@@ -88,7 +88,7 @@ class Hosts:
         words = ["ip", "netns", "exec", self.names[host], "taskset", "-c", str(core), *command]
         return subprocess.Popen(
             words, cwd=ROOT, env=os.environ | {"GLOO_SOCKET_IFNAME": CARD}, encoding="utf-8",
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
     def sent(self) -> int:
@@ -104,23 +104,25 @@ def ip(*words: str) -> None:
         raise UserError(f"ip {' '.join(words)}: {done.stderr.strip()}; this needs Linux and root")
 
 
-def both(hosts: Hosts, commands: Sequence[list[str]]) -> None:
-    """Run them on the two hosts, to the end."""
+def both(hosts: Hosts, commands: Sequence[list[str]]) -> list[str]:
+    """Run them on the two hosts, to the end; what each printed."""
     running = [hosts.run(host, command) for host, command in enumerate(commands)]
     try:
-        told = [process.communicate()[1] for process in running]
+        told = [process.communicate() for process in running]
     except BaseException:
         for process in running:
             process.terminate()
         raise
     if any(process.returncode for process in running):
-        raise UserError(f"train.py did not end well: {' '.join(told).strip()[:3000]}")
+        errors = " ".join(each for _, each in told).strip()
+        raise UserError(f"a command did not end well: {errors[:3000]}")
+    return [printed for printed, _ in told]
 
 
 def torchrun(host: int) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node_rank",
             str(host), "--nproc_per_node", "1", "--master_addr", ADDRESSES[0], "--master_port",
-            PORT, "train.py"]  # fmt: skip
+            PORT]  # fmt: skip
 
 
 def measure(hosts: Hosts, way: tuple[int, str], flags: list[str], sent: dict) -> float:
@@ -135,7 +137,7 @@ def measure(hosts: Hosts, way: tuple[int, str], flags: list[str], sent: dict) ->
                          for place in places])  # fmt: skip
             return sum(rate(read_history(place)) for place in places)
         shared = [*flags, "--grad_comm", comm, "--save_dir", folder]
-        both(hosts, [[*torchrun(host), *shared] for host in (0, 1)])
+        both(hosts, [[*torchrun(host), "train.py", *shared] for host in (0, 1)])
         history = read_history(Path(folder))
     sent.setdefault(way, []).append(hosts.sent() - before)
     return rate(history)
