@@ -106,13 +106,16 @@ def measure(way: str, options: Options) -> None:
 def in_processes(way: str, options: Options, hosts: Hosts | None, told: dict[str, float]) -> float:
     """Milliseconds a step; memory goes to `told`."""
     os.environ[SIZES] = json.dumps([way, asdict(options)])
-    if hosts is None:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-                   "--nproc_per_node", "2", "-m", CHILD]  # fmt: skip
-        done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE,
-                              encoding="utf-8").stdout  # fmt: skip
-    else:
-        done, _ = both(hosts, [[*torchrun(host), "-m", CHILD] for host in (0, 1)])
+    try:
+        if hosts is None:
+            command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
+                       "--nproc_per_node", "2", "-m", CHILD]  # fmt: skip
+            done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE,
+                                  encoding="utf-8").stdout  # fmt: skip
+        else:
+            done, _ = both(hosts, [[*torchrun(host), "-m", CHILD] for host in (0, 1)])
+    finally:
+        del os.environ[SIZES]
     took, told[way] = json.loads(done.strip().splitlines()[-1])
     return took
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,8 @@ def both(hosts: Hosts, commands: Sequence[list[str]]) -> list[str]:
     """Run them on the two hosts, to the end; what each printed."""
     running = [hosts.run(host, command) for host, command in enumerate(commands)]
     try:
-        told = [process.communicate() for process in running]
+        with ThreadPoolExecutor() as threads:  # a full pipe would stop one, and so the other
+            told = list(threads.map(subprocess.Popen.communicate, running))
     except BaseException:
         for process in running:
             process.terminate()

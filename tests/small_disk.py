@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import pytest
 
 MOUNTED = """
 mount -t tmpfs -o size={kib}k tmpfs "$0" && echo ready || exit 1
-while read -r size; do mount -o remount,size="$size"k "$0" && echo ready; done
+while read -r size; do mount -o remount,size="$size"k "$0" && echo ready || exit 1; done
 """
 """Ends with its stdin; each line of that is a new size."""
 
@@ -27,16 +28,17 @@ class SmallDisk:
         assert self._holder.stdin is not None
         self._holder.stdin.write(f"{kib}\n")
         self._holder.stdin.flush()
-        self.wait()
+        assert self.is_ready(), "it was not resized"
 
-    def wait(self) -> None:
+    def is_ready(self) -> bool:
         assert self._holder.stdout is not None
-        if self._holder.stdout.readline() != "ready\n":
-            pytest.skip("this system lets nobody mount a disk in a namespace of their own")
+        return self._holder.stdout.readline() == "ready\n"
 
 
 @contextmanager
 def small_disk(place: Path, kib: int) -> Iterator[SmallDisk]:
+    if shutil.which("unshare") is None:
+        pytest.skip("needs unshare, of util-linux")
     folder = place / "small disk"
     folder.mkdir()
     command = ["unshare", "--user", "--map-root-user", "--mount"]
@@ -46,7 +48,8 @@ def small_disk(place: Path, kib: int) -> Iterator[SmallDisk]:
     )  # fmt: skip
     with holder:
         disk = SmallDisk(holder, folder)
-        disk.wait()
+        if not disk.is_ready():
+            pytest.skip("this system lets nobody mount a disk in a namespace of their own")
         yield disk
         assert holder.stdin is not None
         holder.stdin.close()

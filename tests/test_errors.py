@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import pytest
 
 from utils.errors import UserError, run_script
+from utils.files import atomic_write
 
 
 def raiser(error: BaseException):
@@ -35,6 +37,19 @@ def test_a_disk_that_takes_nothing_is_one_sentence(
     error = OSError(number, "no room", "model.pth")
     assert run_script(raiser(error)) == 2
     assert "error: cannot use model.pth: no room" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write(error: OSError) -> int:
+        with atomic_write(tmp_path / "out.png"):
+            raise error
+
+    assert run_script(lambda: write(OSError(errno.ENOSPC, "full"))) == 2
+    assert f"cannot use {tmp_path / 'out.png'}: full; make room there" in capsys.readouterr().err
+    with pytest.raises(OSError, match="cannot write mode F"):  # a bug of ours
+        run_script(lambda: write(OSError("cannot write mode F as PNG")))
 
 
 def test_a_package_that_a_small_environment_lacks_is_one_sentence(

@@ -143,7 +143,7 @@ def test_a_name_of_an_upload_is_only_told_back(
     for place in (tmp_path, folder):
         (place / "there.png").write_bytes(b"another file")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
-    name = name.format(tmp_path)
+    name = name.format(tmp_path.as_posix())
     sent = [("files", (name, encoded(2)))]
     answer = serving(
         options(mixed_model), lambda client, app: client.post("/predict", files=sent)

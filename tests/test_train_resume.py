@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     def count_and_stop(progress: state.Progress, pictures: int) -> None:
         count_step(progress, pictures)
         if (progress.epoch, progress.step) == (1, stop_at):
-            os.kill(os.getpid(), signal.SIGTERM)
+            for process in (os.getpid(), *(each.pid for each in active_children())):
+                os.kill(process or 0, signal.SIGTERM)  # as SLURM does
 
     with monkeypatch.context() as patch:
         patch.setattr(state.Progress, "count_step", count_and_stop)

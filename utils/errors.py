@@ -14,6 +14,10 @@ FULL_PACKAGES = ("torch", "torchvision", "captcha", "safetensors", "matplotlib")
 """Which an environment that only reads .onnx files may lack."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+MAKE_ROOM = (
+    "make room there, and run it again (train.py with --resume auto, generate_data.py and "
+    "inference.py with --resume)"
+)
 DISK_ERRORS = (*FULL, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -37,9 +41,13 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def script_name() -> str:
+    return Path(sys.argv[0]).name or "python"
+
+
 def tell(sentence: str) -> None:
     """An error, on stderr, under the name of the script."""
-    print(f"{Path(sys.argv[0]).name or 'python'}: error: {sentence}", file=sys.stderr, flush=True)
+    print(f"{script_name()}: error: {sentence}", file=sys.stderr)
 
 
 def run_script(main: Callable[[], int]) -> int:
@@ -62,7 +70,7 @@ def run_script(main: Callable[[], int]) -> int:
         )
         return 2
     except KeyboardInterrupt:
-        print(f"\n{Path(sys.argv[0]).name}: stopped", file=sys.stderr)
+        print(f"\n{script_name()}: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,6 +79,5 @@ def run_script(main: Callable[[], int]) -> int:
         if error.errno not in DISK_ERRORS and error.filename is None:
             raise
         where = f"cannot use {error.filename}" if error.filename else "cannot write"
-        fix = "; make room there, and run it again" if error.errno in FULL else ""
-        tell(f"{where}: {error.strerror}{fix}")
+        tell(f"{where}: {error.strerror}{f'; {MAKE_ROOM}' if error.errno in FULL else ''}")
         return 2

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from utils.errors import UserError
+from utils.errors import DISK_ERRORS, UserError
 
 
 @contextmanager
@@ -45,7 +45,8 @@ def atomic_write(
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+        names = None, str(temporary)
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS and error.filename in names:
             error.filename = str(path)  # what a user is told
         raise
 

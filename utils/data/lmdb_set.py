@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from utils.data.bus_errors import bus_errors_told
 from utils.dataset import LMDB_FILE, BadRows, LazyRows, Row
 from utils.errors import UserError
 from utils.picture import PictureError
@@ -96,7 +95,7 @@ def value_of(folder: Path, key: bytes) -> bytes | None:
     """UserError where the file is damaged."""
     lmdb = need_lmdb()
     try:
-        with bus_errors_told(folder), environment(folder).begin() as transaction:
+        with environment(folder).begin() as transaction:
             return transaction.get(key)
     except lmdb.Error as error:
         raise UserError(f"{folder}: damaged at {key.decode()} ({error}); copy it anew") from None
@@ -210,8 +209,7 @@ def read_lmdb(folder: Path, bad_rows: BadRows) -> LmdbRows:
 
     lmdb = need_lmdb()
     try:
-        with bus_errors_told(folder):
-            return LmdbRows.of(folder, labels())
+        return LmdbRows.of(folder, labels())
     except lmdb.Error as error:
         raise UserError(f"{folder}: damaged ({error}); copy or make it anew") from None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.data.lmdb_set import NUM_SAMPLES, image_key, label_key, need_lmdb
-from utils.errors import UserError
+from utils.errors import MAKE_ROOM, UserError
 from utils.files import whole_folder
 
 FIRST_SIZE = 2**26
@@ -57,6 +57,6 @@ def _told(folder: Path) -> Iterator[None]:
         yield
     except need_lmdb().Error as error:
         raise UserError(
-            f"{folder}: cannot be written ({error}); look whether the disk is full, make room "
-            "there, and run it again"
+            f"{folder}: cannot be written ({error}); look whether the disk is full, and if so, "
+            f"{MAKE_ROOM}"
         ) from None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import islice
+from types import FrameType
 
 import torch
 from torch.utils.data import DataLoader
@@ -22,19 +24,36 @@ from utils.training.order import EpochBatches
 from utils.training.pictures import TrainingPictures
 
 KILLED = (
-    "a process that prepares pictures was killed, by what is told above or for want of memory; go "
-    "on with --resume auto, and with a smaller --num_workers if it happens again"
+    "a process that prepares pictures was killed ({}); go on with --resume auto, and with a "
+    "smaller --num_workers if it happens again"
 )
+NO_MEMORY = "out of memory?"
+BUS_ERROR = (
+    "by a bus error: a picture of an LMDB cannot be read, as its disk fails or it was cut, which "
+    "python -m utils.lmdb check tells; or shared memory, /dev/shm, is full"
+)
+
+
+GRACE = 30
+"""Seconds that a process which prepares pictures goes on after a SIGTERM."""
 
 
 def start_worker(worker: int) -> None:
     """Leave the signals of a terminal or a scheduler to the main process, which ends its workers
     itself, and the cores to the training where both want them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end_later)
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # a SIGTERM for the whole group does not come here
     if hasattr(os, "nice"):
         os.nice(10)
+
+
+def end_later(number: int, frame: FrameType | None) -> None:
+    """SLURM sends SIGTERM to every process, and the training's last step wants its pictures."""
+    timer = threading.Timer(GRACE, os._exit, (128 + number,))
+    timer.daemon = True
+    timer.start()
 
 
 def training_batches(
@@ -88,7 +107,7 @@ def _prepared(
     except (ConnectionError, EOFError, FileNotFoundError) as error:
         if str(error).startswith("Caught "):  # what a worker itself ran into
             raise
-        raise UserError(KILLED) from None  # while it handed on a batch
+        raise UserError(KILLED.format(NO_MEMORY)) from None  # while it handed on a batch
 
 
 def _drawn_ahead(pictures: TrainingPictures, order: EpochBatches) -> Generator[Batch]:
@@ -136,4 +155,5 @@ def losses_told() -> Iterator[None]:
     except RuntimeError as error:
         if not re.search("DataLoader worker.*(killed by signal|exited unexpectedly)", str(error)):
             raise
-        raise UserError(KILLED) from None
+        why = BUS_ERROR if "Bus error" in str(error) else NO_MEMORY
+        raise UserError(KILLED.format(why)) from None
