@@ -17,11 +17,11 @@ import statistics
 import subprocess
 import sys
 import time
-import warnings
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 
+from benchmarks import ranks
 from benchmarks.ctc import ROOT, held
 from benchmarks.report import Report, in_turn, ratio
 from benchmarks.slow_network import Hosts, both, torchrun
@@ -58,7 +58,6 @@ def measure(way: str, options: Options) -> None:
     """A rank: milliseconds a step and bytes held, as JSON, from rank 0."""
     import torch
     from torch.distributed.fsdp import fully_shard
-    from torch.nn.parallel import DistributedDataParallel
 
     from models.config import ModelConfig
     from models.losses import CTC, ctc_of
@@ -67,10 +66,10 @@ def measure(way: str, options: Options) -> None:
     from utils.text.charset import Charset
     from utils.training.batch import Batch
     from utils.training.curriculum import Lesson
-    from utils.training.step import Step
+    from utils.training.step import Step, in_ddp
 
-    ranks = Ranks.of_environment()
-    with ranks.joined():
+    own = Ranks.of_environment()
+    with own.joined():
         torch.manual_seed(0)
         before = held("VmRSS")
         sizes = options.num_classes, options.height, 1, 96, 1  # as train.py has them
@@ -78,13 +77,7 @@ def measure(way: str, options: Options) -> None:
         lesson = Lesson(Charset("ab"), "", 0, 1, 0)
         loss = CTC[ctc_of("auto", options.num_classes)]
         step = Step(model, torch.nn.Linear(1, 1), loss, 0.0, lesson)
-        if way == FSDP:
-            call = fully_shard(step)
-        else:
-            flags = {"broadcast_buffers": False, "gradient_as_bucket_view": True, **DDP[way]}
-            with warnings.catch_warnings():  # of a newer name for broadcast_buffers
-                warnings.simplefilter("ignore", FutureWarning)
-                call = DistributedDataParallel(step, **flags)
+        call = fully_shard(step) if way == FSDP else in_ddp(step, torch.device("cpu"), **DDP[way])
         optimizer = torch.optim.AdamW(call.parameters(), lr=1e-3)
         count = options.batch_size
         batch = Batch(
@@ -99,7 +92,7 @@ def measure(way: str, options: Options) -> None:
             optimizer.step()
             times.append(time.perf_counter() - started)
         found = statistics.median(times[3:]) * 1000, held("VmHWM") - before
-    if ranks.is_main:
+    if own.is_main:
         print(json.dumps(found))
 
 
@@ -108,8 +101,7 @@ def in_processes(way: str, options: Options, hosts: Hosts | None, told: dict[str
     os.environ[SIZES] = json.dumps([way, asdict(options)])
     try:
         if hosts is None:
-            command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-                       "--nproc_per_node", "2", "-m", CHILD]  # fmt: skip
+            command = [*ranks.torchrun(2), "-m", CHILD]
             done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE,
                                   encoding="utf-8").stdout  # fmt: skip
         else:

@@ -46,10 +46,8 @@ def small_disk(place: Path, kib: int) -> Iterator[SmallDisk]:
         [*command, "sh", "-c", MOUNTED.format(kib=kib), str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    with holder:
+    with holder:  # it closes its stdin
         disk = SmallDisk(holder, folder)
         if not disk.is_ready():
             pytest.skip("this system lets nobody mount a disk in a namespace of their own")
         yield disk
-        assert holder.stdin is not None
-        holder.stdin.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from test_kills import ROOT, children_of
 from test_long import make_data
+from test_serve_process import free_port
 
 from utils.synth.captcha import CaptchaRecipe
 
@@ -66,9 +66,7 @@ def test_a_machine_goes_and_another_comes(tmp_path: Path) -> None:
     data = make_data(tmp_path / "data", recipe, train=64, val=64)
     flags = [*FLAGS, "--data_root", str(data), "--save_dir", str(tmp_path / "run")]
     flags += ["--resume", "auto"]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     stays = Machine(tmp_path / "stays.log", port, True, flags)
     goes = Machine(tmp_path / "goes.log", port, False, flags)
     machines = [stays, goes]

@@ -6,8 +6,8 @@ What each of these writes first, and last, finds no room; and what comes between
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -37,10 +37,8 @@ def kib(folder: Path) -> int:
     return 4 * pages
 
 
-@contextmanager
-def disk_of(place: Path, share: float, whole: Path) -> Iterator[SmallDisk]:
-    with small_disk(place, max(4, int(kib(whole) * share))) as disk:
-        yield disk
+def disk_of(place: Path, share: float, whole: Path) -> AbstractContextManager[SmallDisk]:
+    return small_disk(place, max(4, int(kib(whole) * share)))
 
 
 def is_refused(call: Callable[[], int], capsys: pytest.CaptureFixture[str]) -> None:

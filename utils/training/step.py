@@ -82,6 +82,15 @@ def powersgd_in_turn(state, bucket):
     return found
 
 
+def in_ddp(step: Step, device: torch.device, **changes: Any) -> DistributedDataParallel:
+    """torch's wrapper as a training has it, but for `changes` of its arguments."""
+    ids = [device.index] if device.type == "cuda" else None
+    arguments = {"broadcast_buffers": False, "gradient_as_bucket_view": True, **changes}
+    with warnings.catch_warnings():  # the newer name is not in torch 2.11
+        warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
+        return DistributedDataParallel(step, ids, **arguments)
+
+
 class SharedStep:
     """A Step whose gradients become those of all ranks, by what --grad_comm says; of one rank, they
     are its own.
@@ -107,12 +116,7 @@ class SharedStep:
         """To be called when other parameters learn than before."""
         if not self._ranks.are_many:
             return
-        ids = [self._device.index] if self._device.type == "cuda" else None
-        with warnings.catch_warnings():  # the newer name is not in torch 2.11
-            warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
-            shared = DistributedDataParallel(
-                self._step, ids, broadcast_buffers=False, gradient_as_bucket_view=True
-            )
+        shared = in_ddp(self._step, self._device)
         if self._options.grad_comm == "bf16":
             shared.register_comm_hook(None, default_hooks.bf16_compress_hook)
         elif self._options.grad_comm == "powersgd":
