@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @dataclass(frozen=True)
 class Options:
     accuracy: bool = option(False, "accuracy by --grad_comm in place of speed")
+    comms: tuple[str, ...] = option(GRAD_COMMS, "ways of --grad_comm, for --accuracy", GRAD_COMMS)
     world_size: int = option(2, "ranks, each of which has one thread", least=2)
     rounds: int = option(3, "rounds, or seeds, each of which runs every way", above=0)
     charset: str = option("digits", "preset charset of the captchas")
@@ -133,7 +134,7 @@ def speed(options: Options, data: Path, report: Report) -> None:
 
 def accuracies(options: Options, data: Path, report: Report) -> None:
     rows = []
-    for comm in GRAD_COMMS:
+    for comm in options.comms:
         found = []
         for seed in range(options.rounds):
             flags = flags_of(options, data, seed)

@@ -99,6 +99,7 @@ def measure(way: str, options: Options) -> None:
 def in_processes(way: str, options: Options, hosts: Hosts | None, told: dict[str, float]) -> float:
     """Milliseconds a step; memory goes to `told`."""
     os.environ[SIZES] = json.dumps([way, asdict(options)])
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun would, with a warning
     try:
         if hosts is None:
             command = [*ranks.torchrun(2), "-m", CHILD]
