@@ -4,9 +4,10 @@
   python -m benchmarks.sharing --mbit 100                         (Linux, as root; iproute2)
   python -m benchmarks.sharing --num_classes 30657 --width 256 --height 32 --batch_size 8
 
-`light`, noise, AdamW. Each way runs in processes of its own, in turn, on this machine or on two
-hosts that a network of --mbit joins (benchmarks.slow_network). Memory is the most that rank 0 held
-above what it held before the model (on Linux).
+`light`, noise, AdamW, precision and channels_last as train.py has them (FSDP takes no weights that
+lie so). Each way runs in processes of its own, in turn, on this machine or on two hosts that a
+network of --mbit joins (benchmarks.slow_network). Memory is the most that rank 0 held above what it
+held before the model (on Linux).
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ def measure(way: str, options: Options) -> None:
     from models.config import ModelConfig
     from models.losses import CTC, ctc_of
     from models.registry import build_model
+    from utils.device import half_precision
     from utils.ranks import Ranks
     from utils.text.charset import Charset
     from utils.training.batch import Batch
@@ -74,6 +76,9 @@ def measure(way: str, options: Options) -> None:
         before = held("VmRSS")
         sizes = options.num_classes, options.height, 1, 96, 1  # as train.py has them
         model = build_model(ModelConfig("light", *sizes)).train()
+        if way != FSDP:  # torch 2.14 shards no weights that lie so
+            model = model.to(memory_format=torch.channels_last)
+        amp = half_precision(torch.device("cpu"), True)
         lesson = Lesson(Charset("ab"), "", 0, 1, 0)
         loss = CTC[ctc_of("auto", options.num_classes)]
         step = Step(model, torch.nn.Linear(1, 1), loss, 0.0, lesson)
@@ -88,7 +93,9 @@ def measure(way: str, options: Options) -> None:
         for _ in range(3 + options.steps):
             started = time.perf_counter()
             optimizer.zero_grad(set_to_none=True)
-            call(batch, 0).total.backward()
+            with torch.autocast("cpu", amp, amp is not None):
+                total = call(batch, 0).total
+            total.backward()
             optimizer.step()
             times.append(time.perf_counter() - started)
         found = statistics.median(times[3:]) * 1000, held("VmHWM") - before
