@@ -33,8 +33,8 @@ def images(order: EpochBatches, renderer: str = "fast") -> list[torch.Tensor]:
 
 def test_an_epoch_is_a_seeded_permutation_in_blocks() -> None:
     blocks = list(EpochBatches(10, 2, 2, seed=3, steps_at_once=2))
-    assert [(block.epoch, block.index) for block in blocks] == [
-        (0, 0), (0, 2), (0, 4), (1, 0), (1, 2), (1, 4),
+    assert [(block.epoch, block.start) for block in blocks] == [
+        (0, 0), (0, 4), (0, 8), (1, 0), (1, 4), (1, 8),
     ]  # fmt: skip
     assert [len(block.pictures) for block in blocks] == [4, 4, 2] * 2
     first, second = (
@@ -82,9 +82,9 @@ def test_the_background_keeps_the_order_and_is_two_ahead() -> None:
     both = threading.Semaphore(0)
 
     def draw(block: Block) -> Batch:
-        drawn.append(block.index)
+        drawn.append(block.start)
         both.release()
-        number = torch.tensor([block.index])
+        number = torch.tensor([block.start])
         return Batch(number, None, number, number)
 
     made = in_background(draw, order)
@@ -99,7 +99,7 @@ def test_the_background_keeps_the_order_and_is_two_ahead() -> None:
 
 def test_the_background_hands_on_what_goes_wrong() -> None:
     def draw(block: Block) -> Batch:
-        raise ValueError(f"no picture {block.index}")
+        raise ValueError(f"no picture {block.start}")
 
     with pytest.raises(ValueError, match="no picture 0"):
         list(islice(in_background(draw, [Block(0, 0, []), Block(0, 1, [])]), 1))

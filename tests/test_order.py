@@ -29,7 +29,7 @@ def learned(order: EpochBatches) -> list[list[int]]:
     found = []
     for block in order:
         places = iter([block.pictures[place] for place in block.places])
-        for step, size in enumerate(block.sizes, start=block.index):
+        for step, size in enumerate(block.sizes, start=block.start // order.batch_size):
             part = [next(places) for _ in range(size)]
             found.append(part if order.weight(block.epoch, step) else [])
         assert next(places, None) is None
@@ -105,3 +105,28 @@ def test_with_another_batch_none_is_left_out_or_learned_twice(
         assert epoch + Counter(first) == Counter(range(23))
         second = Counter(place for part in rest for step_ in part[steps:] for place in step_)
         assert second == Counter(range(23))
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 8), (4, 6), (8, 4)])
+@pytest.mark.parametrize("fresh", [1.0, 0.5])
+def test_with_another_batch_none_is_drawn_twice(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, before: int, after: int, fresh: float
+) -> None:
+    """Of captchas that are drawn together."""
+    monkeypatch.setattr(captcha, "BLOCK_PIXELS", 8 * 80 * 32)
+    write_split(tmp_path / "train", RECIPE, 9, seed=1)
+    rows = open_dataset(tmp_path / "train", BadRows(0)).split("train")
+    spec, charset = ImageSpec(32, 80), preset_charset("digits")
+    pictures = TrainingPictures(rows, spec, charset, 0, RECIPE, fresh, "fast")
+
+    def made(order: EpochBatches, pictures: TrainingPictures = pictures) -> list[bytes]:
+        with closing(training_batches(pictures, order, num_workers=0)) as batches:
+            return [image.numpy().tobytes() for batch in batches for image in batch.images]
+
+    step, skipped = divmod(24, after)
+    all_made = made(EpochBatches(48, before, 1, 0))[:24]
+    all_made += made(EpochBatches(48, after, 1, 0, 0, step, skipped=skipped, ordered_by=before))
+    assert len(all_made) == 48
+    read = made(EpochBatches(9, 9, 1, 0), TrainingPictures(rows, spec, charset, 0))
+    drawn = Counter(image for image in all_made if image not in read)
+    assert len(drawn) >= 48 * fresh / 2 and set(drawn.values()) == {1}

@@ -19,10 +19,10 @@ from utils.text.charset import Charset
 @dataclass(frozen=True)
 class Block:
     """Pictures of one step, or of a few that are made together: places in the training split, or
-    of the epoch's fresh. `index` is that of the first step."""
+    of the epoch's fresh. `start` counts those of the epoch that come before."""
 
     epoch: int
-    index: int
+    start: int
     pictures: list[int]
     """Those of all ranks, for what is drawn together hangs on all of them."""
     mine: list[int] | None = None

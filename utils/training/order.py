@@ -97,7 +97,7 @@ class EpochBatches:
         sizes = tuple(len(part) for part in parts)
         is_even = len(set(sizes[:-1])) < 2  # dealt by the first one's size
         may_deal = self.steps_at_once > 1 and len(self.shares) < 2 and is_even
-        return Block(epoch, index, pictures, mine, sizes, may_deal)
+        return Block(epoch, start, pictures, mine, sizes, may_deal)
 
     def order_size(self, epoch: int) -> int:
         """By batches of how many pictures the epoch is ordered."""

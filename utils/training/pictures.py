@@ -106,7 +106,7 @@ class TrainingPictures:
             read.append(place)
         if together is None and block.may_deal and self.spec.keep_ratio:
             widths = np.array([picture.shape[2] for picture, _ in items])
-            dice = np.random.default_rng([self.seed, block.epoch, block.index])
+            dice = np.random.default_rng([self.seed, block.epoch, block.start])
             items = [items[i] for i in of_like_widths(widths, block.sizes[0], dice)]
         if together is None or not drawn:
             return collate(items, self.charset, bad)
@@ -206,10 +206,11 @@ class TrainingPictures:
     def _draw_together(
         self, recipe: CaptchaRecipe, block: Block, count: int, places: Sequence[int]
     ) -> Batch:
-        """Those at `places` of the block's `count` drawn ones."""
+        """Those at `places` of the block's `count` drawn ones. Their seed is where in the epoch
+        they stand, so that none is drawn a second time where the batches are others."""
         if self._fast is None:
             self._fast = FreshPictures(recipe, self.spec, self.charset, self.device)
-        return self._fast.draw(count, places, self.seed, "fresh", block.epoch, block.index)
+        return self._fast.draw(count, places, self.seed, "fresh", block.epoch, block.start)
 
 
 def jitter(picture: Image.Image, strength: float, rng: random.Random) -> Image.Image:
