@@ -32,14 +32,17 @@ def main(argv=None) -> int:
         with ranks.one_answer():
             parsed = parse(TrainOptions, argv, (__doc__ or "").strip())
             set_threads(parsed.options.num_threads)
-            from utils.training.console import print_setup
-            from utils.training.setup import prepare_run
-            from utils.training.start import check_same_start, own_folder
+        from utils.training.console import print_setup
+        from utils.training.resolve import save_dir_of
+        from utils.training.setup import prepare_run
+        from utils.training.start import OwnFolder, check_same_start
 
-            run = prepare_run(parsed, ranks)
-        with ranks.one_answer():
-            check_same_start(run)
-        with own_folder(run):
+        with OwnFolder(save_dir_of(parsed), ranks, not parsed.options.overfit_batch) as folder:
+            with ranks.one_answer():
+                run = prepare_run(parsed, ranks)
+            with ranks.one_answer():
+                check_same_start(run)
+            folder.take(run)
             print_setup(run, parsed.given)
             return train(run)
 
@@ -139,7 +142,7 @@ def train(run: Run) -> int:
     curves = save_dir / "tensorboard" if options.tensorboard and is_main else None
     look_every = 20 if device.type == "cuda" or not ranks.are_many else 5
     with (
-        StopRequest(ranks) as stop, losses_told(), closing(batches),
+        StopRequest(ranks, look_every) as stop, losses_told(), closing(batches),
         scalar_writer(curves) as write_scalars, Saver(save_dir) as saver,
     ):  # fmt: skip
         while progress.epoch < options.num_epochs:
@@ -199,14 +202,10 @@ def train(run: Run) -> int:
                 progress.count_step(learned)
                 losses.append(torch.where(finite, loss, torch.nan))
                 every = options.save_every_steps
-                saves = every and not (step + 1) % every and progress.step < steps_per_epoch
+                is_last = progress.step == steps_per_epoch
+                saves = every and not (step + 1) % every and not is_last
                 saves = saves and not options.overfit_batch
-                if (
-                    saves
-                    or progress.step % look_every == 0
-                    or progress.step == steps_per_epoch
-                    or (stop.asked is not None and not ranks.are_many)
-                ):  # the loop's only look
+                if stop.due() or saves or is_last:  # the loop's only look
                     stopping = stop.agreed()
                     means = ranks.total(torch.stack(losses)) / ranks.world_size
                     progress.count_losses(means.tolist())
@@ -227,14 +226,15 @@ def train(run: Run) -> int:
                         break
                 bar.update(learned)
             bar.close()
-            if progress.step < steps_per_epoch or progress.failing:
+            if stop.signal is not None or progress.failing:
                 break
 
             step_of.settle()
-            validation = validate(recognizer, run.data.val, ranks)
-            is_best = progress.end_epoch(
-                validation.score, validation.loss, run.lr * factor, options.monitor
-            )
+            validation = validate(recognizer, run.data.val, ranks, stop)
+            if validation is None:
+                break
+            lr = optimizer.param_groups[-1]["lr"]  # of the heads, as the last step had it
+            is_best = progress.end_epoch(validation.score, validation.loss, lr, options.monitor)
             print_epoch(progress, options.num_epochs)
             if options.overfit_batch:
                 if validation.score.sequence_accuracy == 1:

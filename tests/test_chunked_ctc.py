@@ -14,8 +14,10 @@ from models import losses
 from models.losses import chunked_ctc_loss, ctc_of, full_ctc_loss
 from utils import recognizer
 from utils.dataset import BadRows, read_split
+from utils.ranks import Ranks
 from utils.recognizer import Recognizer
 from utils.training import validation
+from utils.training.stop import StopRequest
 
 COUNT, STEPS, FEATURES, CLASSES = 6, 17, 16, 200
 
@@ -201,6 +203,8 @@ def test_readers_take_fewer_at_a_time_where_there_are_many_classes(
     for most in (2**27, 2 * 20 * 11 + 7, 1):
         monkeypatch.setattr(recognizer, "MAX_VALUES", most)
         sizes.clear()
-        texts.append(validation.validate(reader, rows).texts)
+        found = validation.validate(reader, rows, Ranks(), StopRequest())
+        assert found is not None
+        texts.append(found.texts)
         assert sizes[-1] == {2**27: 6, 2 * 20 * 11 + 7: 2, 1: 1}[most]
     assert texts[0] == texts[1] == texts[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from small_run import run, weights
 import train
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
-from utils.training import saving, start, state
+from utils.training import saving, setup, start, state
 from utils.training.saving import Saver
 from utils.training.start import locked
 
@@ -132,6 +133,21 @@ def test_a_folder_is_for_one_training(
     assert (trained / "last.pth").read_bytes() == before
     assert not (trained / "previous_last.pth").exists()
     assert run(tiny_data, trained, "--num_epochs", "1") == 0
+
+
+def test_no_other_training_writes_to_what_a_resume_reads(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "PATIENCE", 0.1)
+    prepare_run = setup.prepare_run
+
+    def prepare_alone(*arguments: Any) -> Any:
+        with pytest.raises(UserError, match="another training is writing to it"):
+            locked(trained).__enter__()
+        return prepare_run(*arguments)
+
+    monkeypatch.setattr(setup, "prepare_run", prepare_alone)
+    assert train.main(["--resume", str(trained / "last.pth")]) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the other systems have no such workers")

@@ -16,7 +16,7 @@ from small_run import edit_labels, run, weights
 import train
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
-from utils.training import state
+from utils.training import state, validation
 from utils.training.pictures import TrainingPictures
 
 
@@ -24,6 +24,15 @@ def assert_equal_weights(one: Path, other: Path) -> None:
     first, second = weights(one), weights(other)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def assert_equal_runs(one: Path, other: Path) -> None:
+    """But for the seconds."""
+    for name in ("last.pth", "best.pth"):
+        assert_equal_weights(one / name, other / name)
+    history = [(path / "history.csv").read_text("utf-8") for path in (one, other)]
+    without_seconds = [[line.rsplit(",", 1)[0] for line in text.split()] for text in history]
+    assert without_seconds[0] == without_seconds[1]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +47,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     stop_at: int,
     renderer: str,
 ) -> None:
-    """`stop_at` 3 is the last step of the epoch, which is then brought to its end."""
+    """`stop_at` 3 is the last step of the epoch, which is validated when the run goes on."""
     flags = ["--num_epochs", "3", "--fresh", "0.5", "--num_workers", num_workers]
     flags += ["--renderer", renderer]
     flags += ["--num_layers", "2"]  # so that dropout draws at random
@@ -56,14 +65,45 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
         assert run(tiny_data, tmp_path / "broken", *flags) == 128 + signal.SIGTERM
     stopped = load_checkpoint(tmp_path / "broken" / "last.pth").training
     assert stopped is not None
-    position = (stopped["progress"]["epoch"], stopped["progress"]["step"])
-    assert position == ((1, 2) if stop_at == 2 else (2, 0))
+    assert (stopped["progress"]["epoch"], stopped["progress"]["step"]) == (1, stop_at)
     assert train.main(["--resume", "auto", "--save_dir", str(tmp_path / "broken")]) == 0
-    assert_equal_weights(tmp_path / "whole" / "last.pth", tmp_path / "broken" / "last.pth")
-    assert_equal_weights(tmp_path / "whole" / "best.pth", tmp_path / "broken" / "best.pth")
+    assert_equal_runs(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.parametrize("batch_size", ["4", "5"])
+def test_a_run_that_is_stopped_while_it_validates_goes_on_with_that(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: str
+) -> None:
+    """At once, and without learning anything of that epoch again."""
+    monkeypatch.setattr(validation, "BATCH_SIZE", 1)
+    flags = ["--num_epochs", "2"]
+    assert run(tiny_data, tmp_path / "whole", *flags) == 0
+    decode, times = validation.greedy_decode, 0
+
+    def decode_and_stop(*arguments: Any) -> Any:
+        nonlocal times
+        times += 1
+        os.kill(os.getpid(), signal.SIGTERM)
+        return decode(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(validation, "greedy_decode", decode_and_stop)
+        assert run(tiny_data, tmp_path / "broken", *flags) == 128 + signal.SIGTERM
+    assert times == 1
+    stopped = load_checkpoint(tmp_path / "broken" / "last.pth").training
+    assert stopped is not None
+    assert (stopped["progress"]["epoch"], stopped["progress"]["step"]) == (0, 3)
+    seen = stopped["progress"]["pictures"]
+    again = ["--resume", "auto", "--save_dir", str(tmp_path / "broken"), "--batch_size", batch_size]
+    assert train.main(again) == 0
     history = [(tmp_path / name / "history.csv").read_text("utf-8") for name in ("whole", "broken")]
-    without_seconds = [[line.rsplit(",", 1)[0] for line in text.split()] for text in history]
-    assert without_seconds[0] == without_seconds[1]
+    firsts = [text.splitlines()[1].split(",") for text in history]
+    assert firsts[0][:-1] == firsts[1][:-1]  # all but seconds
+    ended = load_checkpoint(tmp_path / "broken" / "last.pth").training
+    assert ended is not None
+    assert ended["progress"]["pictures"] == 2 * seen
+    if batch_size == "4":
+        assert_equal_runs(tmp_path / "whole", tmp_path / "broken")
 
 
 def test_a_run_from_before_there_was_a_choice_goes_on_with_the_package(

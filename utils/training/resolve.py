@@ -78,7 +78,7 @@ def resolve_options(
             changed = {name: getattr(options, name) for name in sorted(given)}
             check_unchanged(stored, changed, FREE_ON_RESUME, resumed.path)
             free = {name: value for name, value in changed.items() if name in FREE_ON_RESUME}
-            free.setdefault("save_dir", str(resumed.path.parent))  # wherever the run now lies
+            free["save_dir"] = str(save_dir_of(parsed))
             stored = {name: _tuple(value) for name, value in stored.items()}
             return type(options)(**{**stored, **free}), resumed, None
     init_from = load_checkpoint(options.init_from) if options.init_from else None
@@ -99,6 +99,14 @@ def resolve_options(
     if options.overfit_batch:
         unset |= OVERFIT
     return dataclasses.replace(options, **unset), None, init_from
+
+
+def save_dir_of(parsed: Parsed[TrainOptions]) -> Path:
+    """Where the run goes: one that goes on stays where it lies, unless another folder is given."""
+    resume = parsed.options.resume
+    if resume in (None, "auto") or "save_dir" in parsed.given:
+        return Path(parsed.options.save_dir)
+    return Path(resume).parent
 
 
 def of_lines(options: TrainOptions) -> dict[str, Any]:

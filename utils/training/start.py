@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from utils.errors import UserError
 from utils.files import remove_leftovers
+from utils.ranks import Ranks
 from utils.training.order import EpochBatches
 from utils.training.state import BEFORE_LAST, LAST, Progress, carry_best, keep_previous_run
 
@@ -26,23 +28,43 @@ PATIENCE = 15
 which takes 5."""
 
 
-@contextmanager
-def own_folder(run: Run) -> Iterator[None]:
-    """A save_dir that no other training writes to meanwhile, without leftovers of a save that was
-    killed, and with an earlier run's files out of the way."""
-    with ExitStack() as stack:
-        with run.ranks.one_answer():
-            if run.ranks.is_main and not run.options.overfit_batch:
-                save_dir = Path(run.options.save_dir)
-                stack.enter_context(locked(save_dir))
-                remove_leftovers(save_dir)
-                if run.start is None:
-                    keep_previous_run(save_dir)
-                else:
-                    carry_best(run.start.path.parent, save_dir)
-                if run.start and run.start.path == save_dir / BEFORE_LAST:
-                    (save_dir / LAST).unlink(missing_ok=True)  # damaged; this one stays
-        yield
+class OwnFolder(ExitStack):
+    """A save_dir that no other training writes to meanwhile.
+
+    A context manager. It is locked before its state is read; one that is not there has none, and is
+    made, and locked, by `take`. Only rank 0 does anything; `wanted`: whether anything is written.
+    """
+
+    def __init__(self, save_dir: Path, ranks: Ranks, wanted: bool):
+        super().__init__()
+        self._save_dir, self._ranks = save_dir, ranks
+        self._wanted, self._is_locked = wanted and ranks.is_main, False
+
+    def __enter__(self) -> OwnFolder:
+        with self._ranks.one_answer():
+            if self._wanted and self._save_dir.is_dir():
+                self._lock()
+        return self
+
+    def _lock(self) -> None:
+        self.enter_context(locked(self._save_dir))
+        self._is_locked = True
+
+    def take(self, run: Run) -> None:
+        """Make it the run's, without leftovers of a save that was killed, and with an earlier run's
+        files out of the way."""
+        with self._ranks.one_answer():
+            if not self._wanted:
+                return
+            if not self._is_locked:
+                self._lock()
+            remove_leftovers(self._save_dir)
+            if run.start is None:
+                keep_previous_run(self._save_dir)
+            else:
+                carry_best(run.start.path.parent, self._save_dir)
+            if run.start and run.start.path == self._save_dir / BEFORE_LAST:
+                (self._save_dir / LAST).unlink(missing_ok=True)  # damaged; this one stays
 
 
 @contextmanager
@@ -98,19 +120,26 @@ def begun(run: Run) -> tuple[Progress, EpochBatches]:
     """How far the run is, and the batches from there on.
 
     Where it goes on with more or fewer pictures a step, its first step ends where one of these
-    would: none of the epoch is left out or learned twice.
+    would: none of the epoch is left out or learned twice. Where it has learned all of an epoch and
+    has still to validate, the batches are those of the next.
     """
-    progress, skipped, ordered_by = Progress(), 0, run.global_batch_size
+    progress, size = Progress(), run.global_batch_size
+    skipped, ordered_by = 0, size
     if run.resumed:
         progress = Progress(**run.resumed["progress"])
         before = size_before(run.resumed)
         ordered_by = run.resumed.get("ordered_by", before)
-        progress.step, skipped = divmod(progress.step * before, run.global_batch_size)
+        learned = progress.step * before
+        progress.step, skipped = divmod(learned, size)
+        if learned >= run.data.epoch_size:
+            progress.step, skipped, ordered_by = -(-run.data.epoch_size // size), 0, size
     batches = EpochBatches(
-        run.data.epoch_size, run.global_batch_size, run.options.num_epochs, run.options.seed,
+        run.data.epoch_size, size, run.options.num_epochs, run.options.seed,
         progress.epoch, progress.step, widths=run.train_widths, shares=run.shares,
         num_places=len(run.data.train), ranks=run.ranks, skipped=skipped, ordered_by=ordered_by,
     )  # fmt: skip
+    if progress.step == batches.steps_per_epoch:
+        batches = replace(batches, first_epoch=progress.epoch + 1, first_step=0)
     return progress, batches
 
 

@@ -16,8 +16,9 @@ from utils.show.plots import plot_curves
 from utils.text.alignment import text_log_probs
 from utils.text.decoding import greedy_decode
 from utils.training.state import Progress, write_history
+from utils.training.stop import StopRequest
 
-ALONE = Ranks()
+BATCH_SIZE = 250
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,14 @@ class Validation:
 
 
 def validate(
-    recognizer: Recognizer, rows: Sequence[Row], ranks: Ranks = ALONE, batch_size: int = 250
-) -> Validation:
+    recognizer: Recognizer, rows: Sequence[Row], ranks: Ranks, stop: StopRequest
+) -> Validation | None:
     """Read every row's picture by greedy decoding; an unreadable one counts as an error. Each rank
-    reads its share, and has what all found."""
-    parts = ranks.everyones(_validate(recognizer, ranks.part(rows), batch_size))
+    reads its share, and has what all found. None where they are to stop before that."""
+    found = _validate(recognizer, ranks.part(rows), stop)
+    if stop.agreed():
+        return None
+    parts = ranks.everyones(found)
     return Validation(
         sum((part.score for part in parts), Score()),
         sum(part.loss for part in parts) / len(rows),
@@ -42,11 +46,13 @@ def validate(
     )
 
 
-def _validate(recognizer: Recognizer, rows: Sequence[Row], batch_size: int) -> Validation:
+def _validate(recognizer: Recognizer, rows: Sequence[Row], stop: StopRequest) -> Validation:
     """With the sum of the losses."""
     score, losses = Score(), 0.0
     texts = [""] * len(rows)
-    for output in recognizer.batches([row.picture for row in rows], batch_size, whole=False):
+    for output in recognizer.batches([row.picture for row in rows], BATCH_SIZE, whole=False):
+        if stop.asked is not None:
+            break
         if output.indices:
             found = greedy_decode(output.steps, output.lengths)
             targets = [recognizer.charset.encode(rows[index].label) for index in output.indices]
