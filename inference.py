@@ -8,6 +8,8 @@ torchrun --nproc_per_node 4 inference.py --mode batch ...     and evaluate: a sh
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -19,8 +21,7 @@ from tqdm import tqdm
 
 from utils.by_shape import Reader
 from utils.data.joined import sets_of
-from utils.data.rows import Row
-from utils.dataset import BadRows, DataSet, open_dataset
+from utils.dataset import BadRows, DataSet, Row, facts, open_dataset
 from utils.errors import UserError, run_script
 from utils.files import find_pictures, write_text
 from utils.inference_options import InferenceOptions, warn_of_idle_flags
@@ -99,24 +100,21 @@ def read_folder(options: InferenceOptions, ranks: Ranks) -> int:
             note(f"warning: {sentence}")
     names = [path.relative_to(folder).as_posix() for path in pictures]
     output = Path(options.output_path or "output/predictions.tsv")
-    parts = Parts(output, names, options.part_size, options.facts(models), options.resume, ranks)
-    total = sum(len(pictures[parts.of(part, len(pictures))]) for part in parts.left)
-    start = time.perf_counter()
-    try:
+    facts = options.facts(models)
+    with Parts(output, names, options.part_size, facts, options.resume, ranks) as parts:
+        total = sum(len(pictures[parts.of(part, len(pictures))]) for part in parts.left)
+        start = time.perf_counter()
         with tqdm(total=total, unit="picture", disable=None if ranks.is_main else True) as bar:
             for part in parts.left:
                 place = parts.of(part, len(pictures))
                 found = options.stream(reader, pictures[place], bar, options.characters)
                 cases = [Case.of(*pair) for pair in zip(names[place], found, strict=True)]
                 parts.write(part, cases)
-    except BaseException:
-        parts.give_up()
-        raise
-    everyone = sum(ranks.everyones(total))  # and all have written theirs
-    if not ranks.is_main:
-        return 0
-    speed = f"{everyone / (time.perf_counter() - start):,.0f} pictures/s"
-    count = parts.join()
+        everyone = sum(ranks.everyones(total))  # and all have written theirs
+        if not ranks.is_main:
+            return 0
+        speed = f"{everyone / (time.perf_counter() - start):,.0f} pictures/s"
+        count = parts.join()
     for sentence in count.bad:
         note(f"bad: {sentence}")
     remarks = "".join(f", {count} {what}" for what, count in sorted(count.remarks.items()))
@@ -133,6 +131,7 @@ class Labelled:
     rows: Sequence[Row]
     left_out: list[str]
     bad_rows: BadRows
+    models: list[Path]
     names: list[str]
     readers: list[Reader]
 
@@ -149,17 +148,27 @@ class Labelled:
             if not count:
                 note(f"left out: {name}: no picture is in it")
         bad_rows.settle()
-        models = [[path] for path in options.models] if options.compare else [options.models]
-        readers = [options.load_reader(*paths) for paths in models]
+        models = options.models
+        groups = [[path] for path in models] if options.compare else [models]
+        readers = [options.load_reader(*paths) for paths in groups]
         for reader in readers:
             reader.check_one_charset()
-        names = [" and ".join(map(str, paths)) for paths in models]
-        return cls(data, rows, list(bad_rows.sentences), bad_rows, names, readers)
+        names = [" and ".join(map(str, paths)) for paths in groups]
+        return cls(data, rows, list(bad_rows.sentences), bad_rows, models, names, readers)
+
+    def check_alike(self, options: InferenceOptions, ranks: Ranks) -> None:
+        """UserError where the ranks do not have the same rows, models and flags."""
+        if ranks.are_many:
+            rows = json.dumps(facts(self.rows, self.data.root)).encode()
+            rows_hash = hashlib.sha256(rows).hexdigest()
+            ranks.agree({"the labelled set": rows_hash, **options.facts(self.models)})
 
 
 def evaluate(options: InferenceOptions, ranks: Ranks) -> int:
     with ranks.one_answer():
         asked = Labelled.of(options)
+    with ranks.one_answer():
+        asked.check_alike(options, ranks)
     data, rows = asked.data, asked.rows
     pictures: list[Source] = [row.picture for row in rows]
     alike = Alike.of(options.alike) if options.alike else Alike()

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from benchmarks.report import Report, in_turn, rate_rows
 from benchmarks.runs import read_history
+from models.registry import BACKBONES
 from utils.errors import UserError, run_script
 from utils.options import option, parse
 from utils.training.options import GRAD_COMMS
@@ -35,6 +36,7 @@ class Options:
     comms: tuple[str, ...] = option(GRAD_COMMS, "ways of --grad_comm, for --accuracy", GRAD_COMMS)
     world_size: int = option(2, "ranks, each of which has one thread", least=2)
     rounds: int = option(3, "rounds, or seeds, each of which runs every way", above=0)
+    backbone: str = option("light", "backbone, of random weights", tuple(BACKBONES))
     charset: str = option("digits", "preset charset of the captchas")
     width: int = option(160, "of the pictures", least=32)
     height: int = option(60, "of the pictures", least=32)
@@ -61,7 +63,8 @@ def flags_of(options, data: Path, seed: int = 0) -> list[str]:
         "--data_root", str(data), "--fresh", "1", "--img_width", str(options.width),
         "--img_height", str(options.height), "--epoch_size", str(options.epoch_size),
         "--num_epochs", str(options.num_epochs), "--early_stop", "0", "--num_workers", "0",
-        "--num_threads", "1", "--seed", str(seed), "--device", "cpu", *options.flags.split(),
+        "--num_threads", "1", "--seed", str(seed), "--device", "cpu",
+        "--backbone", options.backbone, "--no-pretrained", *options.flags.split(),
     ]  # fmt: skip
 
 
@@ -123,7 +126,7 @@ def speed(options: Options, data: Path, report: Report) -> None:
 
     rates = in_turn({name: partial(measure, *way) for name, way in ways.items()}, options.rounds)
     report.print(
-        f"\n`light`, {options.charset}, {options.width} x {options.height}, steps of "
+        f"\n`{options.backbone}`, {options.charset}, {options.width} x {options.height}, steps of "
         f"{ranks * options.batch_size}; n = {options.rounds} runs each, in turn"
     )
     report.table(
@@ -146,8 +149,8 @@ def accuracies(options: Options, data: Path, report: Report) -> None:
                      f"{loss:.4f}"])  # fmt: skip
     pictures = options.num_epochs * options.epoch_size
     report.print(
-        f"\n`light`, {options.charset}, {options.width} x {options.height}, {options.world_size} "
-        f"ranks of {options.batch_size}; {pictures:,} pictures, n = {options.validation:,} to "
+        f"\n`{options.backbone}`, {options.charset}, {options.width} x {options.height}, "
+        f"{options.world_size} ranks of {options.batch_size}; {pictures:,} pictures, n = {options.validation:,} to "
         f"validate on, {options.rounds} seeds"
     )
     report.table(["`--grad_comm`", "exact (mean)", "by seed", "loss (median)"], rows)

@@ -25,6 +25,7 @@ from statistics import median
 from benchmarks.ranks import ROOT, drawn, flags_of, rate
 from benchmarks.report import Report, in_turn, ratio
 from benchmarks.runs import read_history
+from models.registry import BACKBONES
 from utils.errors import UserError, run_script
 from utils.options import option, parse
 from utils.training.options import GRAD_COMMS
@@ -40,6 +41,7 @@ class Options:
     rates: tuple[int, ...] = option((100, 1000), "of the network, in Mbit/s", above=0)
     comms: tuple[str, ...] = option(GRAD_COMMS, "ways of --grad_comm", GRAD_COMMS)
     rounds: int = option(3, "rounds, each of which runs every way", above=0)
+    backbone: str = option("light", "backbone, of random weights", tuple(BACKBONES))
     charset: str = option("digits", "preset charset of the captchas")
     width: int = option(160, "of the pictures", least=32)
     height: int = option(60, "of the pictures", least=32)
@@ -157,8 +159,8 @@ def main(argv=None) -> int:
             {way: lambda way=way: measure(hosts, way, flags, sent) for way in ways}, options.rounds
         )
     report.print(
-        f"\n`light`, {options.charset}, {options.width} x {options.height}, two hosts of one core, "
-        f"{options.batch_size} pictures each; n = {options.rounds} runs of each, in turn"
+        f"\n`{options.backbone}`, {options.charset}, {options.width} x {options.height}, "
+        f"two hosts of one core, {options.batch_size} pictures each; n = {options.rounds} runs of each, in turn"
     )
     steps = options.num_epochs * -(-options.epoch_size // (2 * options.batch_size))
     rows = []

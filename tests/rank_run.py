@@ -25,6 +25,8 @@ def main() -> int:
         tell_losses(Path(path))
     if path := asked.get("weights"):
         tell_weights(Path(path))
+    if asked.get("still"):
+        keep_batchnorm_still()
     if asked.get("nan_on") == RANK:
         spoil(asked["at"])
     if asked.get("stop_on") == RANK:
@@ -65,6 +67,13 @@ def tell_weights(path: Path) -> None:
             file.write(f"{torch.cat(tensors).sum().item()!r}\n")
 
     step.SharedStep.settle = told  # type: ignore[method-assign]
+
+
+def keep_batchnorm_still() -> None:
+    """It goes by what it has seen before, and not by the pictures of one rank; its own weights and
+    all others learn."""
+    for kind in (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d):
+        kind.train = lambda self, _=True: torch.nn.Module.train(self, False)  # type: ignore
 
 
 def spoil(at: int) -> None:

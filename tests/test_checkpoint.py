@@ -163,3 +163,13 @@ def test_a_failed_write_leaves_the_old_file(saved, weights, monkeypatch, call):
         save_checkpoint(saved, HEADER, other)
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what is mapped")
+def test_what_was_read_can_be_replaced(tmp_path: Path, weights) -> None:
+    """Windows replaces no file that is mapped into memory."""
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, HEADER, weights)
+    checkpoint = load_checkpoint(path)
+    assert checkpoint.state_dict
+    assert str(path) not in Path("/proc/self/maps").read_text("utf-8")

@@ -6,6 +6,7 @@ import errno
 from pathlib import Path
 
 import pytest
+import torch
 
 from utils.errors import UserError, run_script
 from utils.files import atomic_write
@@ -71,3 +72,24 @@ def test_a_bug_of_ours_is_not_hidden() -> None:
         run_script(raiser(ZeroDivisionError()))
     with pytest.raises(OSError, match="something else"):
         run_script(raiser(OSError(errno.EIO, "something else")))
+
+
+@pytest.mark.parametrize(
+    ("error", "whose"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "the GPU's"),
+        (MemoryError(), "the machine's"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't "
+                      "allocate memory: you tried to allocate 4 bytes."), "the machine's"),
+    ],
+)  # fmt: skip
+def test_where_memory_is_full_the_batch_size_is_named(
+    error: Exception, whose: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_script(raiser(error)) == 2
+    assert f"error: {whose} memory is full; give a smaller --batch_size" in capsys.readouterr().err
+
+
+def test_another_error_of_torch_is_not_taken_for_full_memory() -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        run_script(raiser(RuntimeError("shapes differ")))

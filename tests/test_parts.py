@@ -137,9 +137,84 @@ def test_ranks_read_in_turn_and_write_the_file_that_one_would(
     assert done.stderr.count("bad: 5.png") == 1
 
 
+def test_two_runs_do_not_write_one_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, write = tmp_path / "texts.tsv", parts.Parts.write
+
+    def with_another(own: parts.Parts, part: int, cases: list) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(parts.Parts, "write", write)
+            with pytest.raises(UserError, match="another run is writing it"):
+                inference.main(flags(folder, output, "--resume"))
+        write(own, part, cases)
+
+    monkeypatch.setattr(parts.Parts, "write", with_another)
+    assert inference.main(flags(folder, output)) == 0
+    assert list(tmp_path.glob("texts*")) == [output]
+
+
+def test_files_of_others_in_its_folder_stay(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "texts.tsv.parts"
+    own.mkdir()
+    (own / "notes.txt").write_text("mine")
+    assert inference.main(flags(folder, tmp_path / "texts.tsv")) == 0
+    assert [path.name for path in own.iterdir()] == ["notes.txt"]
+
+
+def test_a_smaller_batch_may_go_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where memory was full."""
+    whole, output = tmp_path / "whole.tsv", tmp_path / "texts.tsv"
+    assert inference.main(flags(folder, whole)) == 0
+    stopped(folder, output, 2, monkeypatch)
+    assert inference.main(flags(folder, output, "--resume", "--batch_size", "1")) == 0
+    texts = [[line.split("\t")[:2] for line in path.read_text("utf-8").splitlines()]
+             for path in (whole, output)]  # fmt: skip
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "flag", "value", "told"),
+    [
+        ("batch", "--allow", "12", "the ranks differ in allow;"),
+        ("evaluate", "--allow", "12", "the ranks differ in allow;"),
+        ("evaluate", "--data_root", "other", "the ranks differ in the labelled set;"),
+        ("batch", "--output_path", "other/texts.tsv", "not where rank 0 writes"),
+    ],
+)
+def test_ranks_that_differ_read_nothing(
+    folder: Path, tmp_path: Path, mode: str, flag: str, value: str, told: str
+) -> None:
+    (folder / "labels.txt").write_text("1.png\t112\n", encoding="utf-8")
+    other = tmp_path / "other"
+    other.mkdir()
+    scribble(1).save(other / "1.png")
+    (other / "labels.txt").write_text("1.png\t12\n", encoding="utf-8")
+    script = tmp_path / "differ.py"
+    more = [flag, value if flag == "--allow" else str(tmp_path / value)]
+    script.write_text(
+        "import os, sys\n"
+        f"sys.argv += {more!r} if os.environ['RANK'] == '1' else []\n"
+        "import inference, utils.errors\n"
+        "sys.exit(utils.errors.run_script(inference.main))\n"
+    )
+    words = ["--mode", mode, "--model_path", str(tmp_path / "model.pth")]
+    words += ["--image_dir" if mode == "batch" else "--data_root", str(folder)]
+    words += ["--output_path", str(tmp_path / "texts.tsv")] if mode == "batch" else []
+    done = torchrun(2, script, *words)
+    assert done.returncode != 0
+    assert done.stderr.count(told) == 1
+    assert "utils/" not in done.stderr  # no traceback
+    assert not (tmp_path / "texts.tsv").exists()
+
+
 def test_ranks_count_what_one_counts(folder: Path, tmp_path: Path) -> None:
-    """Evaluation by 1, 2 and 3: the same integers."""
-    names = [f"{index}.png" for index in range(COUNT) if index != 5]
+    """Evaluation by 1, 2 and 3: the same integers of 1,001 pictures."""
+    names = [f"{index}.png" for index in range(1002) if index != 5]
+    for index in range(COUNT, 1002):
+        scribble(index).save(folder / f"{index}.png")
     rows = "".join(f"{name}\t{index % 10}12\n" for index, name in enumerate(names))
     (folder / "labels.txt").write_text(rows, encoding="utf-8")
     found = []
@@ -154,7 +229,7 @@ def test_ranks_count_what_one_counts(folder: Path, tmp_path: Path) -> None:
         texts = [(case["file"], case["text"]) for case in content["cases"]]
         counted = ("metrics", "by_length", "by_position", "by_class", "confusions")
         found.append([texts, *(content[name] for name in counted)])
-    assert len(found[0][0]) == found[0][1]["n"] == COUNT - 1
+    assert len(found[0][0]) == found[0][1]["n"] == 1001
     assert found[0] == found[1] == found[2]
 
 

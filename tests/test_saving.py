@@ -15,9 +15,9 @@ from small_run import run, weights
 import train
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
+from utils.lock import locked
 from utils.training import saving, setup, start, state
 from utils.training.saving import Saver
-from utils.training.start import locked
 
 
 def epoch_of(path: Path) -> int:
@@ -49,7 +49,8 @@ def test_a_damaged_last_is_replaced_by_the_one_before(
 
 def test_a_new_run_does_not_fall_back_to_an_earlier_one(trained: Path, tiny_data: Path) -> None:
     assert run(tiny_data, trained, "--num_epochs", "1") == 0
-    assert (trained / "previous_last.pth").is_file()
+    assert (epoch_of(trained / "previous_last.pth")) == 2
+    assert (epoch_of(trained / "previous_before_last.pth")) == 1  # in case the other is damaged
     assert not (trained / "before_last.pth").exists()
 
 
@@ -128,7 +129,8 @@ def test_a_folder_is_for_one_training(
 ) -> None:
     monkeypatch.setattr(start, "PATIENCE", 0.1)
     before = (trained / "last.pth").read_bytes()
-    with locked(trained), pytest.raises(UserError, match="another training is writing to it"):
+    lock = locked(trained / start.LOCK, "", 0)
+    with lock, pytest.raises(UserError, match="another training is writing to it"):
         run(tiny_data, trained, "--num_epochs", "1")
     assert (trained / "last.pth").read_bytes() == before
     assert not (trained / "previous_last.pth").exists()
@@ -138,12 +140,11 @@ def test_a_folder_is_for_one_training(
 def test_no_other_training_writes_to_what_a_resume_reads(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start, "PATIENCE", 0.1)
     prepare_run = setup.prepare_run
 
     def prepare_alone(*arguments: Any) -> Any:
-        with pytest.raises(UserError, match="another training is writing to it"):
-            locked(trained).__enter__()
+        with pytest.raises(UserError, match="taken"):
+            locked(trained / start.LOCK, "taken", 0).__enter__()
         return prepare_run(*arguments)
 
     monkeypatch.setattr(setup, "prepare_run", prepare_alone)
@@ -155,13 +156,13 @@ def test_a_worker_that_outlives_its_training_does_not_keep_the_folder(tmp_path: 
     """Forked while it was locked; the one who locked it is gone, without a word."""
     read_end, write_end = os.pipe()
     if not (child := os.fork()):
-        lock = locked(tmp_path)
+        lock = locked(tmp_path / "lock", "", 0)
         lock.__enter__()
         if not os.fork():  # the worker
             os.read(read_end, 1)
         os._exit(0)
     os.waitpid(child, 0)
-    with locked(tmp_path):
+    with locked(tmp_path / "lock", "", 0):
         pass
     os.write(write_end, b"!")
     os.close(read_end)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,26 @@ def test_resume_auto_without_a_run_is_a_new_one(
 ) -> None:
     assert run(tiny_data, tmp_path / "new", "--num_epochs", "1", "--resume", "auto") == 0
     assert "so this is a new run" in capsys.readouterr().out
+
+
+def test_a_clock_that_goes_back_harms_nothing(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an hour at each look; a file that is saved later looks older, too."""
+    now = iter(range(2_000_000_000, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    replace = os.replace
+
+    def replaced_before(source: Path, target: Path) -> None:
+        os.utime(source, (moment := time.time(), moment))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replaced_before)
+    assert run(tiny_data, tmp_path / "run", "--num_epochs", "2") == 0
+    rows = (tmp_path / "run" / "history.csv").read_text("utf-8").splitlines()
+    seconds = [float(row.split(",")[-1]) for row in rows[1:]]
+    assert 0 < seconds[0] < seconds[1] < 600
+    assert train.main(["--resume", "auto", "--save_dir", str(tmp_path / "run")]) == 0
+    training = load_checkpoint(tmp_path / "run" / "last.pth").training
+    assert training is not None
+    assert training["progress"]["epoch"] == 2

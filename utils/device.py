@@ -48,7 +48,8 @@ def share_cores(num_workers: int | None, num_threads: int | None, device: str) -
     of its processes on this machine has.
 
     On a CPU a third of the cores (at least one) prepare pictures and the others compute. They
-    never overlap: OpenMP waits at every loop for its slowest thread, so one shared core slows all.
+    overlap only where there is but one: OpenMP waits at every loop for its slowest thread, so one
+    shared core slows all.
     """
     cores = own_cores()
     if num_workers is None:

@@ -18,6 +18,13 @@ MAKE_ROOM = (
     "make room there, and run it again (train.py with --resume auto, generate_data.py and "
     "inference.py with --resume)"
 )
+MEMORY_FULL = (
+    "{} memory is full; give a smaller --batch_size (train.py goes on with --resume auto, and "
+    "--accumulate keeps a step as large; inference.py --mode batch goes on with --resume)"
+)
+CPU_FULL = "DefaultCPUAllocator: "
+"""How torch begins to say that memory is full."""
+
 DISK_ERRORS = (*FULL, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -80,4 +87,10 @@ def run_script(main: Callable[[], int]) -> int:
             raise
         where = f"cannot use {error.filename}" if error.filename else "cannot write"
         tell(f"{where}: {error.strerror}{f'; {MAKE_ROOM}' if error.errno in FULL else ''}")
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        on_gpu = type(error).__name__ == "OutOfMemoryError"  # torch's, which is not imported here
+        if not on_gpu and not isinstance(error, MemoryError) and CPU_FULL not in str(error):
+            raise
+        tell(MEMORY_FULL.format("the GPU's" if on_gpu else "the machine's"))
         return 2

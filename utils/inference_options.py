@@ -123,7 +123,7 @@ class InferenceOptions(ReadingOptions):
 
     def facts(self, models: Sequence[Path]) -> dict[str, Any]:
         """What the readings of a folder by these models hang on besides its pictures."""
-        free = {"model_path", "device", "provider", "num_threads"}
+        free = {"model_path", "device", "provider", "num_threads", "batch_size"}
         found = {each.name: getattr(self, each.name) for each in fields(ReadingOptions)
                  if each.name not in free}  # fmt: skip
         found["image_dir"] = str(Path(self.image_dir or "").resolve())

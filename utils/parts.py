@@ -1,25 +1,34 @@
 """Readings of many pictures, written part by part, so that a run that was killed goes on.
 
-Beside the file that is to come, FILE.parts/ holds run.json, which says what the run is, and a file
-for each part that is done. Ranks take the parts in turn, and the last step joins them in order.
+Beside the file that is to come, FILE.parts/ holds run.json, which says what the run is, a file for
+each part that is done, and a lock. Ranks take the parts in turn, and the last step joins them in
+order.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
+import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from utils.errors import UserError
 from utils.files import atomic_write, remove_leftovers, write_text
+from utils.lock import locked
 from utils.ranks import Ranks
 from utils.show.cases import PREDICTION_FORMATS, Case, remark
+
+RUN, LOCK = "run.json", ".lock"
+TAKEN = "--output_path {}: another run is writing it; wait for its end, or give another file"
+
+SHARED_WITHIN = 10
+"""Seconds until every machine sees a file that one of them has written."""
 
 HEADED = (".csv",)
 """Formats whose first line says what stands in the columns."""
@@ -42,7 +51,10 @@ class Count:
 class Parts:
     """The parts of one run over `names`, `size` names each. `facts` are what its results hang on
     besides: models, flags. UserError where there are parts of another run, or of this one without
-    --resume."""
+    --resume, or where another process is at them.
+
+    A context manager, which leaves nothing behind where no part was done.
+    """
 
     def __init__(
         self, output: Path, names: Sequence[str], size: int, facts: dict[str, Any], resume: bool,
@@ -54,39 +66,89 @@ class Parts:
         digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
         own = {"pictures": len(names), "names": digest, "part_size": size, **facts}
         with ranks.one_answer():
-            if len(set(ranks.everyones(digest))) > 1:
-                raise UserError("the ranks see different pictures: --image_dir must be one folder")
-        missing: list[int] = []
+            ranks.agree(own)
+        self._lock = ExitStack()
+        start, missing = uuid4().hex, list[int]()
         with ranks.one_answer():
             if ranks.is_main:
-                missing = self._begin(own, resume)
-        self.left = ranks.everyones(missing)[0][ranks.rank :: ranks.world_size]
+                missing = self._begin(own | {"start": start}, resume)
+        start, missing = ranks.everyones((start, missing))[0]
+        with ranks.one_answer():
+            if not self._begun_here(start):
+                raise UserError(
+                    f"--output_path {output}: not where rank 0 writes; its folder must be one that "
+                    "all machines share"
+                )
+        self.left = missing[ranks.rank :: ranks.world_size]
         """The parts that this rank has still to read: those that are missing, in turn."""
+
+    def __enter__(self) -> Parts:
+        return self
+
+    def __exit__(self, kind: type | None, *error: Any) -> None:
+        """Of many ranks, others may be at their parts."""
+        if kind and not self.ranks.are_many and len(self._missing()) == self.count:
+            self._remove()
+        self._lock.close()
 
     def _begin(self, own: dict[str, Any], resume: bool) -> list[int]:
         """Which parts are missing."""
-        file = self.folder / "run.json"
+        with ExitStack() as stack:
+            stack.enter_context(locked(self.folder / LOCK, TAKEN.format(self.output), patience=1))
+            missing = self._taken_up(own, resume)
+            self._lock = stack.pop_all()
+            return missing
+
+    def _missing(self) -> list[int]:
+        return [part for part in range(self.count) if not self._path(part).is_file()]
+
+    def _taken_up(self, own: dict[str, Any], resume: bool) -> list[int]:
+        file = self.folder / RUN
         if not file.is_file():
-            shutil.rmtree(self.folder, ignore_errors=True)  # parts of no run
+            self._clear()  # parts of no run
             write_text(file, json.dumps(own, indent=1))
             return list(range(self.count))
         before = self._read(file)
-        missing = [part for part in range(self.count) if not self._path(part).is_file()]
+        missing = self._missing()
         done = f"{self.count - len(missing):,} of {self.count:,} parts"
         if not resume:
             raise UserError(
                 f"{self.folder}: a run that stopped has left {done} there; add --resume to go on, "
                 "or delete the folder to begin anew"
             )
-        changed = [name for name in own if own[name] != before.get(name)]
+        changed = [name for name in own if own[name] != before.get(name) and name != "start"]
         if changed:
             raise UserError(
                 f"--resume: {', '.join(changed)} changed since the run that {self.folder} is of; "
                 "restore that, or delete the folder to begin anew"
             )
         remove_leftovers(self.folder)
+        write_text(file, json.dumps(own, indent=1))
         print(f"--resume: {done} were there")
         return missing
+
+    def _begun_here(self, start: str) -> bool:
+        """Whether this rank sees what rank 0 has begun; a network's storage may take a while."""
+        file, deadline = self.folder / RUN, time.monotonic() + SHARED_WITHIN
+        while not (file.is_file() and self._read(file).get("start") == start):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def _clear(self) -> None:
+        remove_leftovers(self.folder)
+        for part in self.folder.glob("[0-9]*.json"):
+            part.unlink()
+
+    def _remove(self) -> None:
+        """run.json first: what is left by a kill in between is of no run."""
+        (self.folder / RUN).unlink(missing_ok=True)
+        self._clear()
+        self._lock.close()
+        (self.folder / LOCK).unlink(missing_ok=True)
+        with suppress(OSError):  # a file that is not ours stays, and the folder with it
+            self.folder.rmdir()
 
     def _read(self, file: Path) -> dict[str, Any]:
         try:
@@ -95,7 +157,7 @@ class Parts:
                 return content
         except (ValueError, RecursionError):
             pass
-        is_part = file.name != "run.json"
+        is_part = file.name != RUN
         fix = "it, and go on with --resume" if is_part else f"{self.folder}, to begin anew"
         raise UserError(f"{file}: damaged; delete {fix}")
 
@@ -112,12 +174,6 @@ class Parts:
         }
         write_text(self._path(part), json.dumps(content, ensure_ascii=False))
 
-    def give_up(self) -> None:
-        """Leaves nothing behind where no part is done; other ranks may be at theirs."""
-        parts = (self._path(part) for part in range(self.count))
-        if not self.ranks.are_many and not any(path.is_file() for path in parts):
-            shutil.rmtree(self.folder, ignore_errors=True)
-
     def join(self) -> Count:
         """All parts as one file, in order, which then takes their place."""
         found = Count()
@@ -129,9 +185,7 @@ class Parts:
                     text = text[text.index("\n") + 1 :]
                 file.write(text.encode("utf-8"))
                 found.add(content)
-        done = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.tmp")
-        os.replace(self.folder, done)  # at once: a kill leaves no half of it
-        shutil.rmtree(done, ignore_errors=True)
+        self._remove()
         return found
 
     def _path(self, part: int) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,7 +30,7 @@ PATIENCE = 600
 
 LOST = (
     "another rank has ended, or cannot be reached ({}); its own message says why; start all ranks "
-    "again, with --resume"
+    "again (a training or --mode batch with --resume)"
 )
 
 
@@ -180,6 +180,16 @@ class Ranks:
         values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value)
         return values
+
+    def agree(self, facts: Mapping[str, Any]) -> None:
+        """UserError that names those of the `facts` which the ranks do not all have alike."""
+        everyones = self.everyones(facts)
+        differ = [name for name in facts if any(other[name] != facts[name] for other in everyones)]
+        if differ:
+            raise UserError(
+                f"the ranks differ in {', '.join(differ)}; start all of them with the same flags, "
+                "on files that their machines share"
+            )
 
     def at_main(self, value: T) -> list[T] | None:
         """The value of each rank, at rank 0; None at the others."""

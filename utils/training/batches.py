@@ -144,14 +144,9 @@ def in_background(draw: Callable[[Block], Batch], order: Iterable[Block]) -> Gen
 
 @contextmanager
 def losses_told() -> Iterator[None]:
-    """One sentence for a worker that was killed, which torch raises wherever the loop stands, and
-    for a GPU whose memory is full."""
+    """One sentence for a worker that was killed, which torch raises wherever the loop stands."""
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise UserError(
-            "the GPU's memory is full; go on with a smaller --batch_size or --img_width"
-        ) from None
     except RuntimeError as error:
         if not re.search("DataLoader worker.*(killed by signal|exited unexpectedly)", str(error)):
             raise

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from utils.errors import UserError
 from utils.files import remove_leftovers
+from utils.lock import locked
 from utils.ranks import Ranks
 from utils.training.order import EpochBatches
 from utils.training.state import BEFORE_LAST, LAST, Progress, carry_best, keep_previous_run
@@ -22,6 +19,7 @@ if TYPE_CHECKING:
     from utils.training.setup import Run
 
 LOCK = ".train.lock"
+TAKEN = "--save_dir {}: another training is writing to it; wait for its end, or give another folder"
 
 PATIENCE = 15
 """Seconds that a run waits for the folder: one that was killed leaves it when its workers notice,
@@ -47,7 +45,8 @@ class OwnFolder(ExitStack):
         return self
 
     def _lock(self) -> None:
-        self.enter_context(locked(self._save_dir))
+        taken = TAKEN.format(self._save_dir)
+        self.enter_context(locked(self._save_dir / LOCK, taken, PATIENCE))
         self._is_locked = True
 
     def take(self, run: Run) -> None:
@@ -65,34 +64,6 @@ class OwnFolder(ExitStack):
                 carry_best(run.start.path.parent, self._save_dir)
             if run.start and run.start.path == self._save_dir / BEFORE_LAST:
                 (self._save_dir / LAST).unlink(missing_ok=True)  # damaged; this one stays
-
-
-@contextmanager
-def locked(save_dir: Path) -> Iterator[None]:
-    """The system frees it with the process, however that ends."""
-    save_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(save_dir / LOCK, is_singleton=False, thread_local=False)
-    try:
-        lock.acquire(timeout=PATIENCE)
-    except Timeout:
-        raise UserError(
-            f"--save_dir {save_dir}: another training is writing to it; wait for its end, or give "
-            "another folder"
-        ) from None
-    if hasattr(os, "register_at_fork"):  # a worker that outlives this process would keep it
-        os.register_at_fork(after_in_child=lambda: forget(lock))
-    try:
-        yield
-    finally:
-        lock.release(force=True)
-
-
-def forget(lock: FileLock) -> None:
-    """Close a lock in a process that was forked from the one which holds it."""
-    descriptor = lock._context.lock_file_fd
-    if descriptor is not None:
-        os.close(descriptor)
-        lock._context.lock_file_fd = None
 
 
 def check_same_start(run: Run) -> None:

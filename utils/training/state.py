@@ -215,11 +215,11 @@ def carry_best(source: Path, save_dir: Path) -> None:
 
 def keep_previous_run(save_dir: Path) -> None:
     """Rename an earlier run's checkpoints, so that a new run never overwrites them."""
-    (save_dir / BEFORE_LAST).unlink(missing_ok=True)  # its last.pth is kept
-    for name in RUN_FILES[:3]:
+    for name in (BEFORE_LAST, *RUN_FILES[:3]):  # the first: last.pth may be damaged
         if (save_dir / name).is_file():
             os.replace(save_dir / name, save_dir / f"previous_{name}")
-            print(f"kept the earlier run's {name} as {save_dir / f'previous_{name}'}")
+            if name != BEFORE_LAST:
+                print(f"kept the earlier run's {name} as {save_dir / f'previous_{name}'}")
     if (save_dir / "tensorboard").is_dir():
         shutil.rmtree(save_dir / "previous_tensorboard", ignore_errors=True)
         os.replace(save_dir / "tensorboard", save_dir / "previous_tensorboard")

@@ -70,8 +70,10 @@ def _validate(recognizer: Recognizer, rows: Sequence[Row], stop: StopRequest) ->
 def skip_bad_rows(bad_rows: BadRows, skipped: list[str], ranks: Ranks) -> None:
     """Count and print what the ranks had to skip; where these are too many, all of them end."""
     if bad_rows.allowed:
-        for sentence in chain(*ranks.everyones(skipped)):
-            bad_rows.skip(sentence)
+        everyones = ranks.everyones(skipped)
+        with ranks.one_answer():
+            for sentence in chain(*everyones):
+                bad_rows.skip(sentence)
     skipped.clear()
 
 
