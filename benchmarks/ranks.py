@@ -150,8 +150,8 @@ def accuracies(options: Options, data: Path, report: Report) -> None:
     pictures = options.num_epochs * options.epoch_size
     report.print(
         f"\n`{options.backbone}`, {options.charset}, {options.width} x {options.height}, "
-        f"{options.world_size} ranks of {options.batch_size}; {pictures:,} pictures, n = {options.validation:,} to "
-        f"validate on, {options.rounds} seeds"
+        f"{options.world_size} ranks of {options.batch_size}; {pictures:,} pictures, "
+        f"n = {options.validation:,} to validate on, {options.rounds} seeds"
     )
     report.table(["`--grad_comm`", "exact (mean)", "by seed", "loss (median)"], rows)
 

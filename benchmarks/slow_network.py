@@ -160,7 +160,8 @@ def main(argv=None) -> int:
         )
     report.print(
         f"\n`{options.backbone}`, {options.charset}, {options.width} x {options.height}, "
-        f"two hosts of one core, {options.batch_size} pictures each; n = {options.rounds} runs of each, in turn"
+        f"two hosts of one core, {options.batch_size} pictures each; "
+        f"n = {options.rounds} runs of each, in turn"
     )
     steps = options.num_epochs * -(-options.epoch_size // (2 * options.batch_size))
     rows = []
