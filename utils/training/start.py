@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +90,8 @@ def begun(run: Run) -> tuple[Progress, EpochBatches]:
     """How far the run is, and the batches from there on.
 
     Where it goes on with more or fewer pictures a step, its first step ends where one of these
-    would: none of the epoch is left out or learned twice. Where it has learned all of an epoch and
-    has still to validate, the batches are those of the next.
+    would: none of the epoch is left out or learned twice. Where it has learned all of an epoch, and
+    has still to validate, the batches begin with the next.
     """
     progress, size = Progress(), run.global_batch_size
     skipped, ordered_by = 0, size
@@ -109,8 +108,6 @@ def begun(run: Run) -> tuple[Progress, EpochBatches]:
         progress.epoch, progress.step, widths=run.train_widths, shares=run.shares,
         num_places=len(run.data.train), ranks=run.ranks, skipped=skipped, ordered_by=ordered_by,
     )  # fmt: skip
-    if progress.step == batches.steps_per_epoch:
-        batches = replace(batches, first_epoch=progress.epoch + 1, first_step=0)
     return progress, batches
 
 
