@@ -35,6 +35,7 @@ def test_each_backbone_learns_64_pictures_by_heart(tmp_path: Path, backbone: str
     data = make_data(tmp_path, CaptchaRecipe(characters, "alnum62"), train=64, val=1)
     flags = ["--data_root", str(data), "--backbone", backbone, "--no-pretrained", "--device", "cpu"]
     flags += ["--img_height", "32", "--img_width", "80"]  # a quarter of the time
+    flags += ["--lr", "3e-4"] if backbone == "resnet" else []  # at 1e-3 its BatchNorm swings
     process = script("train.py", *flags, "--overfit_batch", "--batch_size", "64")
     assert process.wait() == 0
 
