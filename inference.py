@@ -100,8 +100,8 @@ def read_folder(options: InferenceOptions, ranks: Ranks) -> int:
             note(f"warning: {sentence}")
     names = [path.relative_to(folder).as_posix() for path in pictures]
     output = Path(options.output_path or "output/predictions.tsv")
-    facts = options.facts(models)
-    with Parts(output, names, options.part_size, facts, options.resume, ranks) as parts:
+    hangs_on = {"image_dir": str(folder.resolve()), **options.facts(models)}
+    with Parts(output, names, options.part_size, hangs_on, options.resume, ranks) as parts:
         total = sum(len(pictures[parts.of(part, len(pictures))]) for part in parts.left)
         start = time.perf_counter()
         with tqdm(total=total, unit="picture", disable=None if ranks.is_main else True) as bar:
@@ -160,8 +160,8 @@ class Labelled:
         """UserError where the ranks do not have the same rows, models and flags."""
         if ranks.are_many:
             rows = json.dumps(facts(self.rows, self.data.root)).encode()
-            rows_hash = hashlib.sha256(rows).hexdigest()
-            ranks.agree({"the labelled set": rows_hash, **options.facts(self.models)})
+            digest = hashlib.sha256(rows).hexdigest()
+            ranks.agree({"the labelled set": digest, **options.facts(self.models)})
 
 
 def evaluate(options: InferenceOptions, ranks: Ranks) -> int:

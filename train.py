@@ -230,7 +230,7 @@ def train(run: Run) -> int:
                 break
 
             step_of.settle()
-            validation = validate(recognizer, run.data.val, ranks, stop)
+            validation = validate(recognizer, run.data.val, ranks, stop, options.batch_size)
             if validation is None:
                 break
             lr = optimizer.param_groups[-1]["lr"]  # of the heads, as the last step had it

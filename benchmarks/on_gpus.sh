@@ -13,11 +13,11 @@ for comm in fp32 bf16 powersgd; do
     torchrun --nproc_per_node gpu train.py "${flags[@]}" --sync_batchnorm --grad_comm $comm \
         --save_dir "output/gpus/$comm" | tee "output/gpus/$comm.txt"
 done
-count=$(python -c "import torch; print(torch.cuda.device_count())")
+IFS=, read -ra gpus <<< "${CUDA_VISIBLE_DEVICES:-$(nvidia-smi --query-gpu=index --format=csv,noheader | paste -sd,)}"
 ended=()
-for gpu in $(seq 0 $((count - 1))); do
-    CUDA_VISIBLE_DEVICES=$gpu python train.py "${flags[@]}" --epoch_size $((51200 / count)) \
+for gpu in "${gpus[@]}"; do
+    CUDA_VISIBLE_DEVICES=$gpu python train.py "${flags[@]}" --epoch_size $((51200 / ${#gpus[@]})) \
         --save_dir "output/gpus/unshared$gpu" > "output/gpus/unshared$gpu.txt" &
     ended+=($!)
 done
-wait "${ended[@]}"
+for each in "${ended[@]}"; do wait "$each"; done

@@ -14,7 +14,7 @@ import torch
 
 import train
 from utils.errors import run_script
-from utils.training import state, step
+from utils.training import state, step, stop
 
 RANK = int(os.environ.get("RANK", "0"))
 
@@ -29,6 +29,8 @@ def main() -> int:
         keep_batchnorm_still()
     if asked.get("nan_on") == RANK:
         spoil(asked["at"])
+    if "stop_on" in asked:
+        stop.LOOK_SECONDS = 600  # steps are counted here, however long they take
     if asked.get("stop_on") == RANK:
         at_step(asked["at"], signal.SIGTERM, once=None)
     if asked.get("kill_on") == RANK:

@@ -203,7 +203,7 @@ def test_readers_take_fewer_at_a_time_where_there_are_many_classes(
     for most in (2**27, 2 * 20 * 11 + 7, 1):
         monkeypatch.setattr(recognizer, "MAX_VALUES", most)
         sizes.clear()
-        found = validation.validate(reader, rows, Ranks(), StopRequest())
+        found = validation.validate(reader, rows, Ranks(), StopRequest(), 32)
         assert found is not None
         texts.append(found.texts)
         assert sizes[-1] == {2**27: 6, 2 * 20 * 11 + 7: 2, 1: 1}[most]

@@ -13,6 +13,8 @@ from small_run import SMALL, run, weights
 
 import train
 from utils.checkpoint import load_checkpoint
+from utils.ranks import Ranks
+from utils.training import stop
 from utils.training.stop import StopRequest
 
 EXACT = ["--no-amp", "--dropout", "0", "--num_epochs", "17", "--scheduler", "constant"]
@@ -179,3 +181,20 @@ def test_only_a_second_ctrl_c_stops_at_once() -> None:
         assert stop.signal == signal.SIGTERM
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_ranks_look_at_each_other_sooner_where_steps_are_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, took = 0.0, 0.1
+    monkeypatch.setattr(stop.time, "monotonic", lambda: now)
+    two = Ranks(0, 2)
+    monkeypatch.setattr(Ranks, "everyones", lambda _, own: [own, (0, took)])  # the other's pace
+    request, looks = StopRequest(two, most_steps=5), []
+    for step in range(1, 31):
+        now += 0.1
+        took = 0.1 if step < 12 else 1.0 if step < 20 else 60.0
+        if request.due():
+            assert not request.agreed()
+            looks.append(step)
+    assert looks == [5, 10, 15, 17, 19, 21, *range(22, 31)]

@@ -49,9 +49,18 @@ def test_a_damaged_last_is_replaced_by_the_one_before(
 
 def test_a_new_run_does_not_fall_back_to_an_earlier_one(trained: Path, tiny_data: Path) -> None:
     assert run(tiny_data, trained, "--num_epochs", "1") == 0
-    assert (epoch_of(trained / "previous_last.pth")) == 2
-    assert (epoch_of(trained / "previous_before_last.pth")) == 1  # in case the other is damaged
+    assert epoch_of(trained / "previous_last.pth") == 2
+    assert epoch_of(trained / "previous_before_last.pth") == 1  # in case the other is damaged
     assert not (trained / "before_last.pth").exists()
+    assert run(tiny_data, trained, "--num_epochs", "1") == 0
+    assert not (trained / "previous_before_last.pth").exists()  # not that of the first run
+
+
+def test_a_run_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(UserError, match="nowhere"):
+        run(tmp_path / "nowhere", tmp_path / "mine")
+    assert not list((tmp_path / "mine").iterdir())
 
 
 def test_a_state_is_saved_as_it_was_while_the_training_goes_on(

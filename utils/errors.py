@@ -19,8 +19,9 @@ MAKE_ROOM = (
     "inference.py with --resume)"
 )
 MEMORY_FULL = (
-    "{} memory is full; give a smaller --batch_size (train.py goes on with --resume auto, and "
-    "--accumulate keeps a step as large; inference.py --mode batch goes on with --resume)"
+    "{} memory is full; give a smaller --batch_size, where the script has one (train.py goes on "
+    "with --resume auto, and --accumulate keeps a step as large; inference.py --mode batch with "
+    "--resume)"
 )
 CPU_FULL = "DefaultCPUAllocator: "
 """How torch begins to say that memory is full."""

@@ -126,7 +126,6 @@ class InferenceOptions(ReadingOptions):
         free = {"model_path", "device", "provider", "num_threads", "batch_size"}
         found = {each.name: getattr(self, each.name) for each in fields(ReadingOptions)
                  if each.name not in free}  # fmt: skip
-        found["image_dir"] = str(Path(self.image_dir or "").resolve())
         found |= {"characters": self.characters, "format": Path(self.output_path or ".tsv").suffix}
         found["models"] = [file_digest(path) for path in models]
         for name in ("lexicon", "lm"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -66,19 +67,23 @@ class Parts:
         digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
         own = {"pictures": len(names), "names": digest, "part_size": size, **facts}
         with ranks.one_answer():
-            ranks.agree(own)
+            ranks.agree({name: own[name] for name in own if name != "image_dir"})  # as each sees it
         self._lock = ExitStack()
         start, missing = uuid4().hex, list[int]()
         with ranks.one_answer():
             if ranks.is_main:
                 missing = self._begin(own | {"start": start}, resume)
         start, missing = ranks.everyones((start, missing))[0]
-        with ranks.one_answer():
-            if not self._begun_here(start):
-                raise UserError(
-                    f"--output_path {output}: not where rank 0 writes; its folder must be one that "
-                    "all machines share"
-                )
+        try:
+            with ranks.one_answer():
+                if not self._begun_here(start):
+                    raise UserError(
+                        f"--output_path {output}: not where rank 0 writes; its folder must be one "
+                        "that all machines share"
+                    )
+        except UserError:  # at rank 0
+            self._leave()
+            raise
         self.left = missing[ranks.rank :: ranks.world_size]
         """The parts that this rank has still to read: those that are missing, in turn."""
 
@@ -86,8 +91,13 @@ class Parts:
         return self
 
     def __exit__(self, kind: type | None, *error: Any) -> None:
-        """Of many ranks, others may be at their parts."""
-        if kind and not self.ranks.are_many and len(self._missing()) == self.count:
+        if kind and not self.ranks.are_many:  # of many, others may be at their parts
+            self._leave()
+        self._lock.close()
+
+    def _leave(self) -> None:
+        """Nothing, where no part is done."""
+        if len(self._missing()) == self.count:
             self._remove()
         self._lock.close()
 
@@ -145,9 +155,13 @@ class Parts:
         """run.json first: what is left by a kill in between is of no run."""
         (self.folder / RUN).unlink(missing_ok=True)
         self._clear()
+        lock = self.folder / LOCK
+        with suppress(OSError):  # Windows deletes none that is held
+            lock.unlink()
         self._lock.close()
-        (self.folder / LOCK).unlink(missing_ok=True)
         with suppress(OSError):  # a file that is not ours stays, and the folder with it
+            if os.name == "nt":
+                lock.unlink()
             self.folder.rmdir()
 
     def _read(self, file: Path) -> dict[str, Any]:

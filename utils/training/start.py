@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +35,23 @@ class OwnFolder(ExitStack):
     def __init__(self, save_dir: Path, ranks: Ranks, wanted: bool):
         super().__init__()
         self._save_dir, self._ranks = save_dir, ranks
-        self._wanted, self._is_locked = wanted and ranks.is_main, False
+        self._wanted = wanted and ranks.is_main
+        self._is_locked = self._is_taken = False
 
     def __enter__(self) -> OwnFolder:
         with self._ranks.one_answer():
             if self._wanted and self._save_dir.is_dir():
+                is_new = not (self._save_dir / LOCK).exists()
                 self._lock()
+                if is_new:
+                    self.callback(self._leave)
         return self
+
+    def _leave(self) -> None:
+        """Nothing behind, where no run came of it; but Windows deletes no file that is held."""
+        if not self._is_taken:
+            with suppress(OSError):
+                (self._save_dir / LOCK).unlink()
 
     def _lock(self) -> None:
         taken = TAKEN.format(self._save_dir)
@@ -56,6 +66,7 @@ class OwnFolder(ExitStack):
                 return
             if not self._is_locked:
                 self._lock()
+            self._is_taken = True
             remove_leftovers(self._save_dir)
             if run.start is None:
                 keep_previous_run(self._save_dir)

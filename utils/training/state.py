@@ -215,6 +215,8 @@ def carry_best(source: Path, save_dir: Path) -> None:
 
 def keep_previous_run(save_dir: Path) -> None:
     """Rename an earlier run's checkpoints, so that a new run never overwrites them."""
+    if (save_dir / LAST).is_file():  # a run of one epoch has none
+        (save_dir / f"previous_{BEFORE_LAST}").unlink(missing_ok=True)
     for name in (BEFORE_LAST, *RUN_FILES[:3]):  # the first: last.pth may be damaged
         if (save_dir / name).is_file():
             os.replace(save_dir / name, save_dir / f"previous_{name}")

@@ -31,12 +31,15 @@ class Validation:
 
 
 def validate(
-    recognizer: Recognizer, rows: Sequence[Row], ranks: Ranks, stop: StopRequest
+    recognizer: Recognizer, rows: Sequence[Row], ranks: Ranks, stop: StopRequest, batch_size: int
 ) -> Validation | None:
     """Read every row's picture by greedy decoding; an unreadable one counts as an error. Each rank
-    reads its share, and has what all found. None where they are to stop before that."""
-    found = _validate(recognizer, ranks.part(rows), stop)
-    if stop.agreed():
+    reads its share, and has what all found. After each batch they look whether they are to stop,
+    which makes None. Batches are a few of those that fit into memory when they are learned."""
+    size = recognizer.fitting(min(BATCH_SIZE, 8 * batch_size), whole=False)
+    looks = -(-len(rows) // ranks.world_size) // size + 1  # as many on all ranks
+    found = _validate(recognizer, ranks.part(rows), size, looks, stop)
+    if found is None:
         return None
     parts = ranks.everyones(found)
     return Validation(
@@ -46,14 +49,16 @@ def validate(
     )
 
 
-def _validate(recognizer: Recognizer, rows: Sequence[Row], stop: StopRequest) -> Validation:
+def _validate(
+    recognizer: Recognizer, rows: Sequence[Row], size: int, looks: int, stop: StopRequest
+) -> Validation | None:
     """With the sum of the losses."""
     score, losses = Score(), 0.0
     texts = [""] * len(rows)
-    for output in recognizer.batches([row.picture for row in rows], BATCH_SIZE, whole=False):
-        if stop.asked is not None:
-            break
-        if output.indices:
+    batches = recognizer.batches([row.picture for row in rows], size, whole=False)
+    for _ in range(looks):
+        output = next(batches, None)
+        if output is not None and output.indices:
             found = greedy_decode(output.steps, output.lengths)
             targets = [recognizer.charset.encode(rows[index].label) for index in output.indices]
             truth = text_log_probs(output.steps, output.lengths, targets)
@@ -62,6 +67,8 @@ def _validate(recognizer: Recognizer, rows: Sequence[Row], stop: StopRequest) ->
             ):
                 texts[index] = recognizer.charset.decode(ids)
                 losses -= float(log_prob) / len(target)
+        if stop.agreed():
+            return None
     for row, text in zip(rows, texts, strict=True):
         score.add(row.label, text)
     return Validation(score, losses, texts)
