@@ -197,7 +197,8 @@ def test_ranks_that_differ_read_nothing(
     script.write_text(
         "import os, sys\n"
         f"sys.argv += {more!r} if os.environ['RANK'] == '1' else []\n"
-        "import inference, utils.errors\n"
+        "import inference, utils.errors, utils.parts\n"
+        "utils.parts.SHARED_WITHIN = 1\n"
         "sys.exit(utils.errors.run_script(inference.main))\n"
     )
     words = ["--mode", mode, "--model_path", str(tmp_path / "model.pth")]

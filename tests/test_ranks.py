@@ -17,7 +17,7 @@ from utils.ranks import Ranks
 from utils.training import stop
 from utils.training.stop import StopRequest
 
-EXACT = ["--no-amp", "--dropout", "0", "--num_epochs", "17", "--scheduler", "constant"]
+EXACT = ["--no-amp", "--dropout", "0", "--scheduler", "constant"]
 EXACT += ["--fresh", "0.5", "--renderer", "package", "--early_stop", "0", "--lr", "1e-3"]
 
 
@@ -28,6 +28,7 @@ def told(path: Path) -> list[float]:
 def test_two_ranks_learn_as_one_does(tiny_data: Path, trained: Path, tmp_path: Path) -> None:
     """51 steps; BatchNorm stands still, as each rank has other pictures."""
     flags = [*EXACT, "--init_from", str(trained / "best.pth")]
+    flags += ["--epoch_size", "68", "--num_epochs", "3"]
     losses = []
     for ranks, batch_size, accumulate in ((1, 4, 1), (2, 2, 1), (2, 1, 2), (3, 2, 1)):
         path = tmp_path / f"losses {len(losses)}"
@@ -68,8 +69,9 @@ def test_a_loss_that_is_not_finite_on_one_rank_is_skipped_by_all(
 ) -> None:
     """After the first 20 steps, which share whole gradients; and all end with the same weights."""
     done = train_on(
-        2, tiny_data, tmp_path / "run", "--num_epochs", "6", "--batch_size", "1", "--grad_comm",
-        grad_comm, "--average_every", "5", "--save_every_steps", "7",
+        2, tiny_data, tmp_path / "run", "--num_epochs", "2", "--epoch_size", "36",
+        "--batch_size", "1", "--grad_comm", grad_comm, "--average_every", "5",
+        "--save_every_steps", "7",
         nan_on=1, at=25, weights=str(tmp_path / "weights"), machines=grad_comm == "local_sgd",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
