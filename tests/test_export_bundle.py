@@ -18,8 +18,8 @@ from utils.recognizer import Recognizer
 ONLY_NAMED = """
 import sys
 
-LEFT_OUT = {"torch", "torchvision", "tqdm", "rapidfuzz", "filelock", "safetensors", "captcha"}
-LEFT_OUT.add("matplotlib")
+LEFT_OUT = {"torch", "torchvision", "tqdm", "rapidfuzz", "filelock", "safetensors", "captcha",
+            "matplotlib"}
 
 class Blocked:
     def find_spec(self, name, path=None, target=None):
