@@ -42,7 +42,30 @@ def main() -> int:
         argv += ["--data_root", "nowhere"]
     if asked.get("no_run_on") == RANK:
         argv += ["--save_dir", "nowhere"]
-    return train.main(argv)
+    return with_threads_ended(argv)
+
+
+def with_threads_ended(argv: list[str]) -> int:
+    """A training, behind which no thread is left that had to do with other ranks."""
+    loop, during = train.train, []
+
+    def looked(run: Any) -> int:
+        code = loop(run)
+        during.append(gloo_threads())
+        return code
+
+    train.train = looked
+    code = train.main(argv)
+    are_many = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    assert (during[0] > 0) == (are_many and sys.platform == "linux")
+    assert gloo_threads() == 0
+    return code
+
+
+def gloo_threads() -> int:
+    """Of this process, where the system lists them."""
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    return sum(name.startswith("pt_gloo") for name in names)
 
 
 def tell_losses(path: Path) -> None:

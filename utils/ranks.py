@@ -6,6 +6,7 @@ imported late.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -76,6 +77,10 @@ class Ranks:
         they `wait` so long for each other (default: torch's, 30 and 10 minutes).
 
         Only rank 0 prints; an error that has to do with a lost rank gets a sentence.
+
+        The group's threads end with it: one that lets go of a message while the interpreter ends
+        would abort the process (Python before 3.14). So nothing may keep the group; functions of
+        torch.distributed.nn, which DDP imports, have it as a default if they come after it.
         """
         if not self.are_many:
             yield
@@ -83,6 +88,7 @@ class Ranks:
         set_threads(1)  # before torch is imported
         import torch
         import torch.distributed as dist
+        import torch.distributed.nn  # noqa: F401, before the group is there
 
         on_gpus = torch.cuda.is_available() and dist.is_nccl_available()
         try:
@@ -100,6 +106,7 @@ class Ranks:
                 raise
             raise UserError(LOST.format(first_line(error)[:200])) from None
         finally:
+            gc.collect()  # a DDP that is left has the group, too
             if dist.is_initialized():
                 dist.destroy_process_group()
 
