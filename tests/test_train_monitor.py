@@ -152,6 +152,7 @@ def test_the_monitor_and_the_plateau_reach_the_loop(
     with (tmp_path / "run" / "history.csv").open(encoding="utf-8") as file:
         assert [float(row["lr"]) / 1e-3 for row in csv.DictReader(file)] == pytest.approx(rates)
     assert f"after epoch {best}," in capsys.readouterr().out
+    assert load_checkpoint(tmp_path / "run" / "best.pth").header.metrics["epoch"] == best
 
 
 def test_a_run_that_goes_on_elsewhere_takes_its_best_along(tiny_data: Path, tmp_path: Path):
