@@ -67,6 +67,7 @@ def test_a_picture_that_goes_bad_during_the_run_is_named_from_a_worker(
     ) as error:
         run(tiny_data, tmp_path / "run", "--num_workers", "1")
     assert "Traceback" not in str(error.value)
+    assert not multiprocessing.active_children()  # whose end the run's would wait for
 
 
 @pytest.mark.parametrize("moment", ["while the loop waits for it", "while a step computes"])
@@ -105,11 +106,14 @@ def test_a_worker_that_is_killed_while_it_hands_on_a_batch(
             pass
 
         def __iter__(self):
+            return self
+
+        def __next__(self):
             raise error
 
     monkeypatch.setattr("utils.training.batches.DataLoader", Broken)
     with pytest.raises(UserError, match="a process that prepares pictures was killed"):
-        run(tiny_data, tmp_path / "run", "--num_workers", "1")
+        run(tiny_data, tmp_path / "run")
 
 
 def test_an_error_of_ours_in_a_worker_is_not_called_a_kill(
@@ -123,6 +127,7 @@ def test_an_error_of_ours_in_a_worker_is_not_called_a_kill(
     monkeypatch.setattr(TrainingPictures, "__getitem__", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         run(tiny_data, tmp_path / "run", "--num_workers", "1")
+    assert not multiprocessing.active_children()
 
 
 def test_random_weights_are_not_frozen_where_there_is_nothing_to_resume(

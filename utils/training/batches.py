@@ -99,8 +99,9 @@ def _prepared(
         pin_memory=pin_memory,
         generator=torch.Generator(),  # its seeds are not used, and the global one is not touched
     )
+    batches = iter(loader)
     try:
-        yield from loader
+        yield from batches
     except UserError as error:  # from a worker, wrapped in its traceback
         sentence = str(error).strip().splitlines()[-1]
         raise UserError(sentence.removeprefix("utils.errors.UserError: ")) from None
@@ -108,6 +109,9 @@ def _prepared(
         if str(error).startswith("Caught "):  # what a worker itself ran into
             raise
         raise UserError(KILLED.format(NO_MEMORY)) from None  # while it handed on a batch
+    finally:
+        if num_workers:  # torch leaves it to the garbage collector, after an error for too long
+            batches._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def _drawn_ahead(pictures: TrainingPictures, order: EpochBatches) -> Generator[Batch]:
