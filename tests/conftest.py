@@ -124,6 +124,6 @@ def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from utils.export.onnx_file import write_onnx
 
     folder = tmp_path_factory.mktemp("on nx")
-    checkpoint = load_checkpoint(write_checkpoint(folder / "digits.pth"))
+    checkpoint = load_checkpoint(write_checkpoint(folder / "digits.pth", spread=3))
     write_onnx(checkpoint, folder / "digits.onnx", [scribble(0)])
     return folder / "digits.onnx"

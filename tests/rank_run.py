@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +60,20 @@ def with_threads_ended(argv: list[str]) -> int:
     code = train.main(argv)
     are_many = int(os.environ.get("WORLD_SIZE", "1")) > 1
     assert (during[0] > 0) == (are_many and sys.platform == "linux")
+    deadline = time.monotonic() + 2  # an ended one may be listed for a moment
+    while gloo_threads() and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert gloo_threads() == 0
     return code
 
 
 def gloo_threads() -> int:
     """Of this process, where the system lists them."""
-    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
-    return sum(name.startswith("pt_gloo") for name in names)
+    count = 0
+    for path in Path("/proc/self/task").glob("*/comm"):
+        with suppress(OSError):  # it ends
+            count += path.read_text().startswith("pt_gloo")
+    return count
 
 
 def tell_losses(path: Path) -> None:

@@ -13,7 +13,7 @@ SMALL = ["--num_threads", "1", "--num_workers", "0", "--device", "cpu"]
 
 
 def test_training_times_every_way_beside_its_floor(capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--ways", "default", "files", "--epoch_size", "16", "--batch_size", "8"]
+    flags = ["--ways", "default", "files", "--epoch_size", "64", "--batch_size", "8"]
     (table,) = run(training.main, "training", capsys, *flags, "--rounds", "1", *SMALL)
     default, files = table["`--fresh 1`"], table["`--fresh 0`"]
     assert default[2] == "1.00 (1.00 to 1.00)"

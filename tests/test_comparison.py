@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_case import READ, Page, evaluation_of
 
@@ -15,6 +15,7 @@ from utils.show.comparison import Comparison, sign_test, write_comparison
 from utils.show.html import aligned
 
 
+@settings(deadline=None)
 @given(st.text("ab", max_size=6), st.text("ab", max_size=6))
 def test_aligned_rows_are_both_texts(label, text):
     above, below = aligned(label, text)

@@ -76,7 +76,7 @@ def test_an_onnx_file_reads_as_its_checkpoint(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_the_temperature_is_in_the_file(tmp_path: Path):
-    checkpoint = load_checkpoint(write_checkpoint(tmp_path / "m.pth"))
+    checkpoint = load_checkpoint(write_checkpoint(tmp_path / "m.pth", spread=3))
     warm = replace(checkpoint, header=replace(checkpoint.header, temperature=2.0))
     picture, found = scribble(3), []
     for name, each in (("cold", checkpoint), ("warm", warm)):

@@ -45,7 +45,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def bundle(tmp_path: Path) -> tuple[Path, Path]:
     """The folder, and the checkpoint that it was made from."""
-    path = write_checkpoint(tmp_path / "m.pth", "甲乙丙丁")
+    path = write_checkpoint(tmp_path / "m.pth", "甲乙丙丁", spread=3)
     folder = tmp_path / "a far place" / "bundle"
     assert export.main([str(path), "--bundle", str(folder)]) == 0
     return folder, path
@@ -85,7 +85,8 @@ def test_its_readme_is_true(bundle):
 def test_what_goes_wrong_with_it_is_told(bundle):
     folder, _ = bundle
     bad = run(folder, "reader.pyz", "gone.png", "example.png")
-    assert (bad.returncode, bad.stderr) == (1, "gone.png: no such file\n")
+    assert bad.returncode == 1
+    assert "gone.png: no such file" in bad.stderr.splitlines()  # ONNX Runtime may warn, too
     assert bad.stdout.startswith("example.png\t")
     assert run(folder, "reader.pyz").returncode == 2
     assert "Read pictures with the model beside this file" in run(folder, "reader.pyz", "-h").stdout

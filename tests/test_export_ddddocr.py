@@ -50,7 +50,7 @@ def test_the_shipped_model_reads_its_examples_in_ddddocr(tmp_path: Path, capsys)
 
 def test_pictures_that_keep_their_ratio_and_chinese(tmp_path: Path):
     image = ImageSpec(height=32, width=160, keep_ratio=True)
-    path = write_checkpoint(tmp_path / "m.pth", "甲乙丙丁", image)
+    path = write_checkpoint(tmp_path / "m.pth", "甲乙丙丁", image, spread=3)
     assert export.main([str(path), "--format", "ddddocr"]) == 0
     output = tmp_path / "m-ddddocr.onnx"
     values = json.loads(output.with_suffix(".json").read_text("utf-8"))

@@ -132,12 +132,12 @@ def test_ctrl_c_pressed_twice_ends_every_process_in_order(tmp_path):
 def test_sigkill_with_two_workers_then_resume(tmp_path):
     """communicate() returns only when the workers, who share the pipe, have ended too."""
     root = tmp_path / "killed"
-    process = start(root, num_samples=600)
+    process = start(root, num_samples=1000)
     process.kill()
     process.communicate(timeout=60)
     assert not json.loads((root / "dataset.json").read_text(encoding="utf-8"))["complete"]
-    assert make(root, "--resume", num_samples=600) == 0
-    make(tmp_path / "unbroken", num_samples=600)
+    assert make(root, "--resume", num_samples=1000) == 0
+    make(tmp_path / "unbroken", num_samples=1000)
     assert contents(root) == contents(tmp_path / "unbroken")
 
 

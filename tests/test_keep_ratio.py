@@ -140,7 +140,7 @@ def test_alone_in_a_mixed_batch_from_a_folder_and_from_an_lmdb(mixed: Path, tmp_
                     steps = output.lengths[place]
                     assert steps == alone[index].lengths[0]
                     error = output.log_probs[place, :steps] - alone[index].log_probs[0]
-                    assert np.abs(error).max() < 1e-4
+                    assert np.abs(error).max() < 5e-4
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from utils.text.reading import Decoder
 def exported(tmp_path: Path) -> Path:
     """best.onnx beside the best.pth that it was made from."""
     folder = tmp_path / "a folder"
-    checkpoint = load_checkpoint(write_checkpoint(folder / "best.pth"))
+    checkpoint = load_checkpoint(write_checkpoint(folder / "best.pth", spread=3))
     write_onnx(checkpoint, folder / "best.onnx", [scribble(0)])
     return folder / "best.onnx"
 

@@ -40,7 +40,7 @@ def test_picture_reads_alone_as_in_a_batch_of_mixed_widths(mixed_widths: Recogni
         assert alone.confidence == pytest.approx(together[row].confidence, abs=1e-5)
         log_probs, [length] = mixed_widths.log_probs([prepare(picture, MIXED)])
         assert length == batch.lengths[row]
-        np.testing.assert_allclose(batch.log_probs[row, :length], log_probs[0], atol=1e-4)
+        np.testing.assert_allclose(batch.log_probs[row, :length], log_probs[0], atol=5e-4)
 
 
 def test_confidence_is_the_ctc_probability_of_the_text(mixed_widths: Recognizer):

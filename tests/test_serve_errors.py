@@ -170,15 +170,16 @@ def test_a_bomb_is_told_by_its_header_alone(mixed_model: Path):
 
 
 def test_bytes_that_are_held_are_bounded_over_all_requests(mixed_model: Path):
-    go = asyncio.Event()
+    go, arrived = asyncio.Event(), asyncio.Event()
 
     async def halting():
         yield b"x" * 15_000
+        arrived.set()
         await go.wait()
 
     async def work(client, app):
         waiting = asyncio.create_task(client.post("/crnn", content=halting()))
-        await asyncio.sleep(0.2)
+        await arrived.wait()
         refused = await client.post("/crnn", content=b"x" * 10_000)
         go.set()
         await waiting

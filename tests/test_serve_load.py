@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -77,6 +78,7 @@ def test_what_takes_too_long_is_answered_and_leaves_nothing_behind(mixed_model: 
         late = await client.post("/predict", files=files(encoded(1)))
         pending = service.pending
         held.go.set()
+        service.options = replace(service.options, time_limit=20)
         after = await client.post("/predict", files=files(encoded(1)))
         return late, pending, after
 

@@ -96,18 +96,20 @@ def test_what_was_taken_before_sigterm_is_answered(onnx: Path):
     picture = encoded(1)
     with running("--model", onnx, "--log", "none") as (address, process):
         answers: list[int] = []
-        started = threading.Semaphore(0)
+        started, go = threading.Semaphore(0), threading.Event()
 
         def ask() -> None:
-            answers.append(send_slowly(address, picture, started))
+            answers.append(send_slowly(address, picture, started, go))
 
         threads = [threading.Thread(target=ask) for _ in range(8)]
         for thread in threads:
             thread.start()
         for _ in threads:
             assert started.acquire(timeout=20)
-        time.sleep(0.5)  # until their heads are read
+        time.sleep(1.5)  # until their heads are read
         process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        go.set()
         for thread in threads:
             thread.join(30)
         assert answers == [200] * 8
@@ -116,15 +118,17 @@ def test_what_was_taken_before_sigterm_is_answered(onnx: Path):
             httpx.get(address + "/healthz")
 
 
-def send_slowly(address: str, picture: bytes, started: threading.Semaphore) -> int:
-    """The status of a request whose body arrives in two parts, two seconds apart."""
+def send_slowly(
+    address: str, picture: bytes, started: threading.Semaphore, go: threading.Event
+) -> int:
+    """The status of a request whose body arrives in two parts."""
     request = httpx.Request("POST", address + "/predict", files=files(*[picture] * 20))
     data, headers = request.read(), dict(request.headers)
 
     def parts() -> Iterator[bytes]:
         yield data[:100]
         started.release()
-        time.sleep(2)
+        go.wait(20)
         yield data[100:]
 
     headers.pop("content-length", None)
