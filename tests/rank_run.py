@@ -16,6 +16,7 @@ import torch
 
 import train
 from utils.errors import run_script
+from utils.ranks import Ranks
 from utils.training import state, step, stop
 
 RANK = int(os.environ.get("RANK", "0"))
@@ -58,7 +59,7 @@ def with_threads_ended(argv: list[str]) -> int:
 
     train.train = looked
     code = train.main(argv)
-    are_many = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    are_many = Ranks.of_environment().are_many
     assert (during[0] > 0) == (are_many and sys.platform == "linux")
     deadline = time.monotonic() + 2  # an ended one may be listed for a moment
     while gloo_threads() and time.monotonic() < deadline:

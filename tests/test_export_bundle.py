@@ -87,6 +87,7 @@ def test_what_goes_wrong_with_it_is_told(bundle):
     bad = run(folder, "reader.pyz", "gone.png", "example.png")
     assert bad.returncode == 1
     assert "gone.png: no such file" in bad.stderr.splitlines()  # ONNX Runtime may warn, too
+    assert "Traceback" not in bad.stderr
     assert bad.stdout.startswith("example.png\t")
     assert run(folder, "reader.pyz").returncode == 2
     assert "Read pictures with the model beside this file" in run(folder, "reader.pyz", "-h").stdout

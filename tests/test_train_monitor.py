@@ -132,13 +132,7 @@ def test_a_few_pictures_that_are_right_make_nobody_sure():
     ("monitor", "rates", "best"), [("cer", [1, 1, 0.5, 0.25], 1), ("loss", [1, 1, 1, 1], 4)]
 )
 def test_the_monitor_and_the_plateau_reach_the_loop(
-    tiny_data: Path,
-    tmp_path: Path,
-    capsys,
-    monkeypatch,
-    monitor: str,
-    rates: list[float],
-    best: int,
+    tiny_data, tmp_path, capsys, monkeypatch, monitor, rates, best
 ):
     """Validations that find a smaller loss, and fewer characters, after each epoch."""
     found = iter(
